@@ -1,0 +1,264 @@
+"""What can be typed? The commands of `nin`; the only room that prints. Torch is imported once a command needs it."""
+
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from nin.errors import NinError
+from nin.recipe import NetworkName, Plan, RecipeName
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from nin.training import Event
+
+SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train on Fashion-MNIST and leave a run folder with model, figures and report."""
+
+    recipe: RecipeName = "quick"
+    """quick: minutes, batch norm folded away, 67x67. seed: the textbook's way, 224x224, hours on a CPU."""
+    network: NetworkName = "nin"
+    """nin, or one of the networks that it is compared with."""
+    epochs: Annotated[int | None, arg(metavar="N")] = None
+    """passes over the training images; the recipe's own number (quick 4, seed 10) unless given."""
+    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder of Fashion-MNIST's four files; found or fetched unless given."""
+    run: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder of the new run, which must not exist; runs/ and the time unless given."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """decides first weights, order and dropout."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto takes an accelerator when there is one."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Print a network and what each of its layers does to the shape and costs."""
+
+    network: NetworkName = "nin"
+    """nin, or one of the networks that it is compared with."""
+    size: Annotated[int, arg(metavar="PIXELS")] = 224
+    """side of the pictures."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Say where Fashion-MNIST is, with its hashes; fetch it if it is nowhere."""
+
+    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder of the four files; found or fetched unless given."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write the report of a run anew from the run's files."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """folder of the run."""
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 1 after a dead run, 2 for what the user can put right, 130 after Ctrl-C."""
+    try:
+        code = answer(sys.argv[1:])
+        sys.stdout.flush()
+    except NinError as error:
+        print(f"nin: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("nin: stopped", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # `nin summary | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def answer(arguments: list[str]) -> int:
+    """Carry out one command and give its exit code.
+
+    Raises:
+        NinError: what the user can put right.
+        SystemExit: after --help, or for options that cannot be parsed.
+
+    """
+    match parse(arguments):
+        case Train() as options:
+            return train(options)
+        case Summary(network, size):
+            return summary(network, size)
+        case Data(folder):
+            return data(folder)
+        case Report(folder):
+            from nin.report import write_report
+
+            print(write_report(folder))
+            return 0
+
+
+def parse(arguments: list[str]) -> Train | Summary | Data | Report:
+    """Read the options; one line and exit code 2 for those that cannot be read, in place of tyro's box of many."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(
+                Train | Summary | Data | Report,
+                prog="nin",
+                description="Network in Network: train, explain, compare and ship small image classifiers.",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+            )
+    except SystemExit as end:
+        if end.code:
+            lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
+            said = " ".join(takewhile(bool, lines[1:]))  # up to the box's first blank line or rule
+            print(f"nin: {said.rstrip('.')}; see nin --help", file=sys.stderr)
+        raise
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# nin train
+
+
+def train(options: Train) -> int:
+    """Train, show how it goes, and say what came out."""
+    import nin
+
+    with listener() as (on_start, on_event):
+        result = nin.train(**vars(options), on_start=on_start, on_event=on_event)
+    if result.ended == "interrupted":
+        print("Stopped by Ctrl-C: what follows is of the training done so far.")
+    print(f"test accuracy       {result.test_accuracy:.4f} (95 % interval {result.test_accuracy_low:.4f} to "
+          f"{result.test_accuracy_high:.4f}; it covers the test sample, not the seed)")  # fmt: skip
+    print(f"validation accuracy {result.validation_accuracy:.4f}")
+    print(f"time                {clock(result.seconds)}, of which training {clock(result.training_seconds)}")
+    print(f"model               {result.folder / 'model'}")
+    print(f"report              {result.folder / 'report.html'}")
+    return {"finished": 0, "dead": 1, "interrupted": 130}[result.ended]
+
+
+@contextlib.contextmanager
+def listener() -> Iterator[tuple[Callable[[Plan, Path], None], "Callable[[Event], None]"]]:
+    """Show a run as it goes: a live bar on a terminal, plain lines elsewhere; the two calls that `nin.train` takes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} images/s "),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        show = Show(progress)
+        yield show.start, show.event
+
+
+class Show:
+    """Shows events on a rich progress display, or as lines where that is disabled."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self.progress = progress
+        self.last_line = time.monotonic()
+
+    def start(self, plan: Plan, folder: Path) -> None:
+        """Say what will be done, and where."""
+        self.plan = plan
+        self.began = time.monotonic()
+        sizes = ", ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
+        print(f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.epochs} epochs at {sizes}, seed {plan.seed}, "
+              f"{plan.device} in {plan.precision}; writing to {folder}", flush=True)  # fmt: skip
+        self.bar = self.progress.add_task("epoch 1", total=plan.steps, loss=float("nan"), speed=0.0)
+
+    def event(self, event: "Event") -> None:
+        """Show one event."""
+        from nin.training import Epoch, Step, Trouble
+
+        match event:
+            case Step(epoch, step, loss, speed):
+                name = f"epoch {epoch}/{self.plan.epochs}"
+                self.progress.update(self.bar, description=name, completed=step, loss=loss, speed=speed)
+                now = time.monotonic()
+                if self.progress.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
+                    self.last_line = now
+                    left = (now - self.began) / step * (self.plan.steps - step)
+                    print(f"{name}, step {step}/{self.plan.steps}: loss {loss:.3f}, {speed:,.0f} images/s, "
+                          f"{clock(left)} left", flush=True)  # fmt: skip
+            case Epoch():
+                self.progress.console.print(
+                    f"epoch {event.epoch}/{self.plan.epochs} at {event.size}x{event.size}: train loss {event.train_loss:.3f}, "
+                    f"accuracy {event.train_accuracy:.4f}; validation loss {event.validation_loss:.3f}, accuracy "
+                    f"{event.validation_accuracy:.4f}; {event.images_per_second:,.0f} images/s, {clock(event.seconds)}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            case Trouble(kind, _, _, message):
+                self.progress.console.print(f"This run is {kind}: {message}", style="bold", highlight=False, soft_wrap=True)
+
+
+def clock(seconds: float) -> str:
+    """Write a time as people say it: 42 s, 5 min 3 s, 2 h 7 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# nin summary, nin data
+
+
+def summary(network: NetworkName, size: int) -> int:
+    """Print the network and its table of layers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from nin.baselines import VGG, AlexNet
+    from nin.network import NiN
+    from nin.summary import layers
+
+    module = {"nin": NiN, "alexnet": lambda: AlexNet(size=size), "vgg": lambda: VGG(size=size)}[network]()
+    found = layers(module, in_channels=1, size=size)
+    table = Table("layer", "kind", title=f"{network} at {size}x{size}")
+    for heading in ("output shape", "parameters", "multiply-adds"):
+        table.add_column(heading, justify="right")
+    for layer in found:
+        shape = " x ".join(map(str, layer.output_shape))
+        table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
+    table.add_section()
+    totals = (sum(layer.parameters for layer in found), sum(layer.multiply_adds for layer in found))
+    table.add_row("total", "", "", *(f"{total:,}" for total in totals))
+    print(module)
+    Console().print(table)
+    return 0
+
+
+def data(folder: Path | None) -> int:
+    """Print where the data is, what it holds and the hash of each file's uncompressed bytes."""
+    from nin.data import fashion_mnist, file_hashes
+
+    splits = fashion_mnist(folder)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    print(splits.folder)
+    print(", ".join(f"{len(part):,} {name}" for name, part in parts.items()), "images; SHA-256 of the uncompressed files:")
+    for name, digest in file_hashes(splits.folder).items():
+        print(f"{digest}  {name}")
+    return 0

@@ -1,0 +1,20 @@
+"""What can a user get wrong? One tree of exceptions, so that one `except` catches all of ours.
+
+Every message is one line: what was wrong, the value, what to do. The command line prints it and exits with 2.
+"""
+
+
+class NinError(ValueError):
+    """Anything that the caller can put right; the base of every exception that `nin` raises on purpose."""
+
+
+class DataError(NinError):
+    """A data set that is missing, damaged, another one than its name says, or not of the shape needed."""
+
+
+class OptionError(NinError):
+    """An option, recipe or argument out of its range."""
+
+
+class RunError(NinError):
+    """A run folder that cannot be made, written or read."""

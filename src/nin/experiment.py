@@ -1,0 +1,264 @@
+"""How does a plan become a run? Data, training, run folder, evaluation, figures, report: the one way that all callers take."""
+
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+import nin
+from nin import figures, report, runs
+from nin.baselines import VGG, AlexNet
+from nin.data import LabelledImages, Splits
+from nin.evaluation import Evaluation, evaluate, scores
+from nin.folding import fold, with_batch_norm
+from nin.initialisation import initialise
+from nin.network import NiN
+from nin.recipe import Plan
+from nin.structure import structure
+from nin.summary import layers, parameter_count
+from nin.training import Epoch, Event, Trouble, fit
+
+PREDICTIONS_SHOWN = 32
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to; `result.json` is this without `folder` and `network`.
+
+    Accuracies and losses (mean cross-entropy, nats) are of the network that ships, in float32. `test_accuracy_low` and
+    `test_accuracy_high` bound the 95 % Wilson interval, which covers the test sample and not the seed. `seconds` is the whole
+    run up to the last evaluation, `training_seconds` the epochs' training alone. `multiply_adds` are of one picture at the
+    size that ships. `listing` is the printed network.
+    """
+
+    folder: Path
+    network: nn.Module
+    ended: Literal["finished", "interrupted", "dead"]
+    troubles: tuple[str, ...]
+    epochs: int
+    test_accuracy: float
+    test_accuracy_low: float
+    test_accuracy_high: float
+    validation_accuracy: float
+    test_loss: float
+    validation_loss: float
+    confusion: tuple[tuple[int, ...], ...]
+    parameters: int
+    multiply_adds: int
+    images_per_second: float | None
+    training_seconds: float
+    seconds: float
+    listing: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what `result.json` holds."""
+        return {key: value for key, value in vars(self).items() if key not in ("folder", "network")}
+
+
+def unheard(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def start_unheard(plan: Plan, folder: Path) -> None:
+    """Listen to nothing."""
+
+
+def run(
+    plan: Plan,
+    data: Splits,
+    folder: Path | None = None,
+    *,
+    command: str = "nin.experiment.run(plan, data)",
+    on_start: Callable[[Plan, Path], None] = start_unheard,
+    on_event: Callable[[Event], None] = unheard,
+) -> Result:
+    """Train as `plan` says, evaluate, and leave a run folder with everything in it.
+
+    Ctrl-C ends the training where it stands; model, evaluation and report are still made of what was done. A dead run ends
+    by itself in the same way. The test split is read once, by the network that ships.
+
+    Args:
+        plan: what to do.
+        data: train and validation are for training, test for the one evaluation.
+        folder: the run's folder, which must not exist; `runs/` and the time unless given.
+        command: what made this run, for the report.
+        on_start: called with the plan and the folder once they are written.
+        on_event: called with every event of training.
+
+    Raises:
+        RunError: the folder exists or cannot be written.
+        OptionError: the plan does not fit the data.
+
+    """
+    began = time.perf_counter()
+    folder = runs.new_run(folder)
+    runs.write_json(folder / "plan.json", plan.to_json())
+    runs.write_json(folder / "environment.json", environment(plan, data, command))
+    on_start(plan, folder)
+
+    network = build(plan, data.train.images.shape[1])
+    epochs, troubles, ended = _train(network, plan, data, folder, on_event)
+
+    network = fold(network).to(memory_format=torch.contiguous_format)
+    runs.save_model(folder / "model", network, config(plan, data.train))
+    found = scores(network, data.test.images, plan.sizes[-1], plan.mean, plan.std)
+    test = evaluate(found, data.test.labels)
+    validation = evaluate(
+        scores(network, data.validation.images, plan.sizes[-1], plan.mean, plan.std), data.validation.labels
+    )
+    result = Result(
+        folder,
+        network,
+        ended,
+        troubles=tuple(trouble.message for trouble in troubles),
+        epochs=len(epochs),
+        test_accuracy=test.accuracy,
+        test_accuracy_low=test.low,
+        test_accuracy_high=test.high,
+        validation_accuracy=validation.accuracy,
+        test_loss=test.loss,
+        validation_loss=validation.loss,
+        confusion=tuple(tuple(row) for row in test.confusion.tolist()),
+        parameters=parameter_count(network),
+        multiply_adds=sum(layer.multiply_adds for layer in layers(network, len(plan.mean), plan.sizes[-1])),
+        images_per_second=median(epoch.images_per_second for epoch in epochs) if epochs else None,
+        training_seconds=sum((epoch.seconds for epoch in epochs), 0.0),
+        seconds=time.perf_counter() - began,
+        listing=repr(network),
+    )
+    runs.write_json(folder / "result.json", result.to_json())
+    draw(folder / "figures", plan, data, epochs, found, test)
+    report.write_report(folder)
+    return result
+
+
+def _train(
+    network: nn.Module, plan: Plan, data: Splits, folder: Path, on_event: Callable[[Event], None]
+) -> tuple[list[Epoch], list[Trouble], Literal["finished", "interrupted", "dead"]]:
+    """Train in place and write `metrics.jsonl` as epochs end; give the epochs, the troubles and how it ended."""
+    epochs: list[Epoch] = []
+    troubles: list[Trouble] = []
+    runs.write_lines(folder / "metrics.jsonl", [])
+    try:
+        for event in fit(network, data.train, data.validation, plan):
+            if isinstance(event, Epoch):
+                epochs.append(event)
+                runs.write_lines(folder / "metrics.jsonl", [asdict(epoch) for epoch in epochs])
+            elif isinstance(event, Trouble):
+                troubles.append(event)
+            on_event(event)
+    except KeyboardInterrupt:
+        return epochs, troubles, "interrupted"
+    return epochs, troubles, "dead" if any(trouble.kind == "dead" for trouble in troubles) else "finished"
+
+
+def build(plan: Plan, in_channels: int) -> nn.Module:
+    """Build the network that the plan trains, with its first weights: a function of the seed; PyTorch's generator is left as it was."""
+    recipe = plan.recipe
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        match recipe.network:
+            case "nin":
+                network = NiN(in_channels, plan.classes, final_relu=recipe.final_relu, dropout=recipe.dropout)
+            case "alexnet":
+                network = AlexNet(in_channels, plan.classes, size=recipe.size)
+            case "vgg":
+                network = VGG(in_channels, plan.classes, size=recipe.size)
+        initialise(network, recipe.initialisation)
+    return with_batch_norm(network) if recipe.batch_norm else network
+
+
+def config(plan: Plan, train: LabelledImages) -> dict[str, Any]:
+    """Give what `config.json` holds: all that is needed beside the weights to use the network."""
+    return {
+        "architecture": plan.recipe.network,
+        "in_channels": train.images.shape[1],
+        "classes": plan.classes,
+        "size": plan.sizes[-1],
+        "mean": plan.mean,
+        "std": plan.std,
+        "labels": train.names,
+    }
+
+
+def draw(
+    folder: Path, plan: Plan, data: Splits, epochs: list[Epoch], found: torch.Tensor, test: Evaluation
+) -> None:
+    """Draw the run's figures into `folder`; `found` are the test scores."""
+    names = data.test.names
+    confidence, predicted = found[:PREDICTIONS_SHOWN].cpu().softmax(dim=1).max(dim=1)
+    shown = data.test.subset(torch.arange(len(predicted)))
+    smoothing = plan.recipe.label_smoothing
+    drawn = {
+        "sample.png": figures.sample(data.train.images, data.train.labels, names),
+        "loss.png": figures.loss([asdict(epoch) for epoch in epochs], plan.classes, smoothing),
+        "prediction.png": figures.prediction(shown.images, shown.labels, predicted, confidence, names),
+        "confusion.png": figures.confusion(test.confusion, names),
+    }
+    for name, figure in drawn.items():
+        runs.write(folder / name, figures.to_png(figure))
+    runs.write(folder / "NIN.svg", figures.to_svg(structure_figure(len(plan.mean), plan.classes)))
+
+
+def structure_figure(in_channels: int, classes: int) -> Figure:
+    """Draw AlexNet, VGG and NiN side by side, at the textbook's 224x224."""
+    networks = {
+        "AlexNet": AlexNet(in_channels, classes),
+        "VGG-11": VGG(in_channels, classes),
+        "NiN": NiN(in_channels, classes),
+    }
+    return structure([(name, layers(network, in_channels, 224)) for name, network in networks.items()])
+
+
+def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
+    """Give what `environment.json` holds: what made this run, with which versions, on which machine, from which data."""
+    return {
+        "command": command,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "nin": nin.__version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "device": torch.cuda.get_device_name() if plan.device == "cuda" else plan.device,
+        "threads": plan.threads,
+        "data": str(data.folder),
+        "names": data.train.names,
+    }
+
+
+def commit() -> str | None:
+    """Give the commit of the checkout that this package is run from, "+" behind it if files differ; None outside one."""
+    package = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", package, *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # not somebody's project around a site-packages
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def processor() -> str:
+    """Name the processor, as the system calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,35 @@
+"""Which weights does training start from?"""
+
+from typing import Literal, get_args
+
+from torch import nn
+
+from nin.errors import OptionError
+
+Initialisation = Literal["default", "xavier", "he"]
+
+
+def initialise(network: nn.Module, scheme: Initialisation) -> None:
+    """Draw the weights of every convolution and dense layer anew, in place, from PyTorch's global generator.
+
+    - "default": PyTorch's own: weights and biases uniform within 1/sqrt(fan in). The signal shrinks at every ReLU.
+    - "xavier": uniform weights that keep the size of signal and gradient through linear layers (Glorot, Bengio 2010);
+      biases as PyTorch draws them, as in the textbook's listing.
+    - "he": normal weights that keep the size of the signal through ReLUs (He et al. 2015); biases zero.
+
+    Raises:
+        OptionError: `scheme` is none of these.
+
+    """
+    if scheme not in get_args(Initialisation):
+        raise OptionError(f"initialisation is one of {', '.join(get_args(Initialisation))}, not {scheme!r}")
+    for module in network.modules():
+        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+            continue
+        module.reset_parameters()
+        if scheme == "xavier":
+            nn.init.xavier_uniform_(module.weight)
+        elif scheme == "he":
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,128 @@
+"""What does a run leave on the disk? The run folder, in which every file is whole or absent."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+from nin.errors import RunError
+
+
+def refuse_existing(folder: Path) -> None:
+    """Refuse a run folder that is there already, since an existing run is never written over.
+
+    Raises:
+        RunError: `folder` exists.
+
+    """
+    if folder.exists():
+        raise RunError(f"{folder} is there already: name a new folder with --run, or remove it first")
+
+
+def new_run(folder: Path | None = None) -> Path:
+    """Make the folder of a new run: `folder`, or one in `runs/` named by the local time, as 2026-11-22T15-04-05.
+
+    Raises:
+        RunError: `folder` is there already (an existing run is never written over), or cannot be made.
+
+    """
+    named_by_time = folder is None
+    folder = Path("runs", time.strftime("%Y-%m-%dT%H-%M-%S")) if folder is None else folder
+    for attempt in range(2, 100):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not named_by_time:
+                refuse_existing(folder)
+            folder = folder.with_name(f"{folder.name.split('_')[0]}_{attempt}")  # two runs in one second
+        except OSError as error:
+            raise RunError(
+                f"cannot make the run folder {folder}: {error.strerror}; name another with --run"
+            ) from error
+        else:
+            (folder / "figures").mkdir()
+            return folder
+    raise RunError(f"cannot find a free name beside {folder}; name one with --run")
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file whole: beside it, to the disk, then by renaming, so that a reader or a crash never meets half of it.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written; what was there stays.
+
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}; free space, or name another folder with --run") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as readable JSON; a number that is not finite, which JSON cannot hold, becomes null."""
+    write(path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    write(path, "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run.
+
+    Raises:
+        RunError: it is missing or no JSON.
+
+    """
+    return _parse(path, _read(path))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line. Raises what `read_json` does."""
+    return [_parse(path, line) for line in _read(path).splitlines()]
+
+
+def save_model(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write `config.json` and `model.safetensors`, tensor names as in the state dict: Hugging Face's folder layout."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
+    write_json(folder / "config.json", config)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise RunError(f"cannot read {path}: {reason}; is {path.parent} the folder of a finished run?") from error
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is not JSON: {error}; was it edited?") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None  # NaN compares false too
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value

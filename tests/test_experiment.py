@@ -1,0 +1,107 @@
+"""Does a plan become a whole run folder, whatever way the training ends?"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nin.data import Splits
+from nin.errors import RunError
+from nin.evaluation import evaluate, scores
+from nin.experiment import commit, run
+from nin.network import NiN
+from nin.planning import resolve
+from nin.recipe import Plan, quick
+from nin.training import Event, Step
+
+FILES = {
+    "environment.json",
+    "figures/NIN.svg",
+    "figures/confusion.png",
+    "figures/loss.png",
+    "figures/prediction.png",
+    "figures/sample.png",
+    "metrics.jsonl",
+    "model/config.json",
+    "model/model.safetensors",
+    "plan.json",
+    "report.html",
+    "result.json",
+}
+
+
+def small(splits: Splits) -> Plan:
+    return resolve(replace(quick(epochs=2), batch_size=32), splits.train, 0, torch.device("cpu"))
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_its_whole_folder_and_the_figures_of_the_network_that_ships(splits: Splits, tmp_path: Path):
+    folder = tmp_path / "run"
+    result = run(small(splits), splits, folder)
+    assert files(folder) == FILES
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert list(lines[0]) == [
+        "epoch", "size", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_per_second", "seconds",
+    ]  # fmt: skip
+
+    config = json.loads((folder / "model" / "config.json").read_text())
+    network = NiN(config["in_channels"], config["classes"])
+    network.load_state_dict(load_file(folder / "model" / "model.safetensors"), strict=True)
+    found = scores(network, splits.test.images, config["size"], config["mean"], config["std"])
+    evaluation = evaluate(found, splits.test.labels)
+    written = json.loads((folder / "result.json").read_text())
+    assert written["test_accuracy"] == evaluation.accuracy == result.test_accuracy
+    assert (written["test_accuracy_low"], written["test_accuracy_high"]) == (evaluation.low, evaluation.high)
+    assert written["confusion"] == evaluation.confusion.tolist()
+    assert written["parameters"] == sum(p.numel() for p in network.parameters())
+    assert written["ended"] == "finished"
+    assert config["labels"] == list(splits.test.names)
+
+
+def test_the_plan_is_on_the_disk_before_the_first_step(splits: Splits, tmp_path: Path):
+    def look(plan: Plan, folder: Path) -> None:
+        assert json.loads((folder / "plan.json").read_text()) == json.loads(json.dumps(plan.to_json()))
+        assert files(folder) == {"plan.json", "environment.json"}
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(small(splits), splits, tmp_path / "run", on_start=look)
+
+
+@pytest.mark.parametrize(("step", "epochs"), [(5, 0), (20, 1)])
+def test_ctrl_c_saves_and_reports_what_was_done(splits: Splits, tmp_path: Path, step: int, epochs: int):
+    def press(event: Event) -> None:
+        if isinstance(event, Step) and event.step == step:
+            raise KeyboardInterrupt
+
+    result = run(small(splits), splits, tmp_path / "run", on_event=press)
+    assert result.ended == "interrupted"
+    assert result.epochs == epochs
+    assert files(tmp_path / "run") == FILES
+    assert "interrupted" in (tmp_path / "run" / "report.html").read_text().lower()
+
+
+def test_a_dead_run_says_so_in_its_report(splits: Splits, tmp_path: Path):
+    recipe = replace(quick(epochs=2), batch_size=32, batch_norm=False, learning_rate=1000.0, warm_up=0.0)
+    result = run(resolve(recipe, splits.train, 0, torch.device("cpu")), splits, tmp_path / "run")
+    assert result.ended == "dead"
+    assert result.troubles[0] in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "'")
+
+
+def test_an_existing_run_is_not_touched(splits: Splits, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="is there already"):
+        run(small(splits), splits, tmp_path)
+    assert files(tmp_path) == {"notes.txt"}
+
+
+def test_the_commit_is_this_checkouts():
+    found = commit()
+    assert found is None or len(found.rstrip("+")) == 40

@@ -1,0 +1,81 @@
+"""Is every file of a run whole or absent, and is an existing run safe?"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nin.errors import RunError
+from nin.network import NiN
+from nin.runs import new_run, read_json, read_lines, save_model, write, write_json, write_lines
+
+
+def test_an_existing_folder_is_never_taken(tmp_path: Path):
+    with pytest.raises(RunError, match=str(tmp_path)):
+        new_run(tmp_path)
+
+
+def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda *_: "2026-11-22T15-04-05")
+    folders = [new_run() for _ in range(3)]
+    assert [folder.name for folder in folders] == ["2026-11-22T15-04-05", "2026-11-22T15-04-05_2", "2026-11-22T15-04-05_3"]
+    assert all((folder / "figures").is_dir() for folder in folders)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="Not a directory"):
+        new_run(tmp_path / "file" / "run")
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path: Path):
+    path = tmp_path / "result.json"
+    write(path, "whole")
+    # A file size limit makes the system refuse in the middle of the write, as a full disk does.
+    program = """
+import resource, sys, pathlib
+from nin.runs import write
+from nin.errors import RunError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write(pathlib.Path(sys.argv[1]), b"x" * 100_000)
+except RunError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True).stdout
+    assert "cannot write" in said
+    assert "result.json: File too large" in said
+    assert path.read_text() == "whole"
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_json_comes_back_and_numbers_that_are_not_finite_become_null(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"loss": float("nan"), "sizes": (67, 99), "name": "é", "deep": [{"x": float("inf")}]})
+    assert read_json(tmp_path / "a.json") == {"loss": None, "sizes": [67, 99], "name": "é", "deep": [{"x": None}]}
+    write_lines(tmp_path / "a.jsonl", [{"epoch": 1}, {"epoch": 2}])
+    assert read_lines(tmp_path / "a.jsonl") == [{"epoch": 1}, {"epoch": 2}]
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe"])
+def test_what_cannot_be_read_is_one_line_with_the_path(tmp_path: Path, content: bytes | None):
+    path = tmp_path / "plan.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match="plan.json") as error:
+        read_json(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_folder_holds_the_weights_under_the_seeds_names(tmp_path: Path):
+    network = NiN().to(memory_format=torch.channels_last)
+    save_model(tmp_path / "model", network, {"classes": 10})
+    tensors = load_file(tmp_path / "model" / "model.safetensors")
+    assert list(sorted(tensors)) == sorted(network.state_dict())
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in network.state_dict().items())
+    assert json.loads((tmp_path / "model" / "config.json").read_text()) == {"classes": 10}
