@@ -1,0 +1,136 @@
+"""Is the structure figure true, and can it be read? Its words against the modules, its words against its boxes."""
+
+import re
+from collections import Counter
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
+from torch import nn
+
+from nin.baselines import VGG, AlexNet
+from nin.figures import to_svg
+from nin.network import NiN
+from nin.structure import COLUMN, structure
+from nin.summary import layers, parameter_count
+
+WIDER_FONT = 1.05  # a browser's font may be wider than ours
+
+
+def baselines() -> list[nn.Module]:
+    """Make AlexNet and VGG without their numbers, which nothing here needs."""
+    with torch.device("meta"):
+        return [AlexNet(), VGG()]
+
+
+def draw(*networks: nn.Module, size: int = 224) -> Figure:
+    return structure([(type(network).__name__, layers(network, 1, size)) for network in networks])
+
+
+def written(figure: Figure) -> list[str]:
+    """Give the figure's texts as an SVG reader finds them."""
+    root = ElementTree.fromstring(to_svg(figure))  # noqa: S314 - we wrote it ourselves a line before
+    return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.fixture(scope="module")
+def three() -> Figure:
+    return draw(*baselines(), NiN())
+
+
+def test_every_convolution_and_dense_layer_of_the_modules_is_there(three: Figure) -> None:
+    expected: Counter[str] = Counter()
+    for network in (*baselines(), NiN()):
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                side, stride, pad = module.kernel_size[0], module.stride[0], module.padding[0]
+                steps = (f", stride {stride}" if stride != 1 else "") + (f", pad {pad}" if pad else "")
+                expected[f"{side}×{side} conv ({module.out_channels}){steps}"] += 1
+            elif isinstance(module, nn.Linear):
+                expected[f"dense ({module.out_features})"] += 1
+    found = Counter(text for text in written(three) if re.match(r"\d+×\d+ conv |dense \(", text))
+    assert found == expected
+    assert found["1×1 conv (256)"] == 2
+    assert found["11×11 conv (96), stride 4, pad 1"] == 1  # AlexNet's
+    assert found["11×11 conv (96), stride 4"] == 1  # NiN's
+
+
+def test_parameters_and_their_share_in_dense_layers_stand_under_each_name(three: Figure) -> None:
+    words = written(three)
+    for network in (*baselines(), NiN()):
+        assert f"{parameter_count(network):,} parameters" in words
+    assert [text for text in words if "of them" in text] == [
+        "92 % of them in dense layers",
+        "93 % of them in dense layers",
+        "none of them in a dense layer",
+    ]
+
+
+def test_shapes_are_written_where_they_change() -> None:
+    shapes = [text for text in written(draw(NiN())) if re.fullmatch(r"\d+ × \d+ × \d+", text)]
+    assert shapes == [
+        "96 × 54 × 54", "96 × 26 × 26", "256 × 26 × 26", "256 × 12 × 12", "384 × 12 × 12", "384 × 5 × 5", "10 × 5 × 5",
+        "10 × 1 × 1",
+    ]  # fmt: skip
+
+
+def test_the_figure_follows_the_modules() -> None:
+    seed, other = written(draw(NiN())), written(draw(NiN(classes=7, pool="average"), size=67))
+    assert {"3×3 conv (10), pad 1", "1×1 conv (10)", "10 scores", "global max pool"} <= set(seed)
+    assert {"3×3 conv (7), pad 1", "1×1 conv (7)", "7 scores", "global average pool"} <= set(other)
+    assert not [text for text in other if "(10)" in text or text == "global max pool"]
+
+
+def test_mlpconv_blocks_and_class_maps_are_named_in_nin_alone() -> None:
+    nin, others = written(draw(NiN())), written(draw(*baselines()))
+    assert [text for text in nin if "mlpconv" in text] == [f"n{i}: mlpconv block" for i in range(1, 5)]
+    assert "class maps" in nin
+    assert not [text for text in others if "mlpconv" in text or text == "class maps"]
+
+
+def test_a_missing_relu_is_a_missing_foot() -> None:
+    assert len(draw(NiN()).axes[0].patches) == len(draw(NiN(final_relu=False)).axes[0].patches) + 1
+
+
+def test_text_stays_in_its_box_and_off_other_text(three: Figure) -> None:
+    FigureCanvasAgg(three).draw()
+    (axes,) = three.axes
+    words = [(text.get_text(), text.get_window_extent()) for text in axes.texts if text.get_text()]
+    plates = [
+        p for p in axes.patches if isinstance(p, Rectangle) and p.get_width() > COLUMN / 2 and p.get_height() > 10
+    ]
+    drawn = [layer for network in (*baselines(), NiN()) for layer in layers(network, 1, 224) if layer.kind != "ReLU"]
+    assert len(plates) == len(drawn)
+    for plate in plates:
+        box = plate.get_window_extent()
+        inside = [extent for _, extent in words if box.contains(extent.x0, (extent.y0 + extent.y1) / 2)]
+        assert inside
+        assert sum(extent.width * WIDER_FONT for extent in inside) + 4 * (len(inside) + 1) < box.width
+        for extent in inside:
+            assert box.x0 < extent.x0
+            assert extent.x1 < box.x1
+            assert box.y0 <= extent.y0
+            assert extent.y1 <= box.y1
+    overlaps = [(a, b) for i, (a, one) in enumerate(words) for b, two in words[:i] if one.overlaps(two)]
+    assert overlaps == []
+    assert three.bbox.padded(1).count_contains(Bbox.union([extent for _, extent in words]).corners()) == 4
+
+
+def test_text_is_no_smaller_than_ten_pixels_on_a_page(three: Figure) -> None:
+    pixels_a_point = 900 / (72 * three.get_figwidth())
+    assert min(float(text.get_fontsize()) for text in three.axes[0].texts if text.get_text()) * pixels_a_point > 10
+
+
+def test_the_svg_stands_alone_and_is_the_same_each_time(three: Figure) -> None:
+    svg = to_svg(three)
+    assert to_svg(three) == svg == to_svg(draw(*baselines(), NiN()))
+    body = svg.decode().split("<svg", 1)[1]
+    assert not re.findall(
+        r"https?://(?!www\.w3\.org/(?:2000/svg|1999/xlink)\")", body
+    )  # names of languages, not places
+    assert not re.findall(r"<(?:script|image|foreignObject)|@import|data:", body)
+    assert "<path" in body
