@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nin.baselines import AlexNet
-from nin.folding import fold, with_batch_norm
+from nin.folding import fold, lift, with_batch_norm
 from nin.network import NiN
 
 
@@ -55,3 +55,21 @@ def test_fold_leaves_the_twin_in_training_and_a_plain_network_as_it_is():
     plain = NiN()
     copy = fold(plain)
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), copy.parameters(), strict=True))
+
+
+def test_lift_puts_the_last_relu_on_and_keeps_the_probabilities():
+    network = NiN(final_relu=False, dropout=0.0).eval()
+    nn.init.normal_(network.n4[4].bias)
+    images = torch.randn(16, 1, 131, 131)
+    scores = network(images)
+    assert scores.min() < -0.5, "a ReLU would cut here, and the test would show nothing"
+    lifted = lift(network, scores.min().item())
+    assert repr(lifted) == repr(NiN())
+    torch.testing.assert_close(lifted(images).softmax(dim=1), scores.softmax(dim=1))
+
+
+def test_lift_by_nothing_changes_no_weight():
+    network = NiN()
+    for lowest in (0.0, 3.0):
+        lifted = lift(network, lowest)
+        assert all(torch.equal(tensor, lifted.state_dict()[name]) for name, tensor in network.state_dict().items())

@@ -137,6 +137,7 @@ def parse(arguments: list[str]) -> Train | Summary | Data | Report:
 def train(options: Train) -> int:
     """Train, show how it goes, and say what came out."""
     import nin
+    from nin.report import duration
 
     with listener() as (on_start, on_event):
         result = nin.train(**vars(options), on_start=on_start, on_event=on_event)
@@ -145,7 +146,7 @@ def train(options: Train) -> int:
     print(f"test accuracy       {result.test_accuracy:.4f} (95 % interval {result.test_accuracy_low:.4f} to "
           f"{result.test_accuracy_high:.4f}; it covers the test sample, not the seed)")  # fmt: skip
     print(f"validation accuracy {result.validation_accuracy:.4f}")
-    print(f"time                {clock(result.seconds)}, of which training {clock(result.training_seconds)}")
+    print(f"time                {duration(result.seconds)}, of which training {duration(result.training_seconds)}")
     print(f"model               {result.folder / 'model'}")
     print(f"report              {result.folder / 'report.html'}")
     return {"finished": 0, "dead": 1, "interrupted": 130}[result.ended]
@@ -188,6 +189,7 @@ class Show:
 
     def event(self, event: "Event") -> None:
         """Show one event."""
+        from nin.report import duration
         from nin.training import Epoch, Step, Trouble
 
         match event:
@@ -199,27 +201,17 @@ class Show:
                     self.last_line = now
                     left = (now - self.began) / step * (self.plan.steps - step)
                     print(f"{name}, step {step}/{self.plan.steps}: loss {loss:.3f}, {speed:,.0f} images/s, "
-                          f"{clock(left)} left", flush=True)  # fmt: skip
+                          f"{duration(left)} left", flush=True)  # fmt: skip
             case Epoch():
                 self.progress.console.print(
                     f"epoch {event.epoch}/{self.plan.epochs} at {event.size}x{event.size}: train loss {event.train_loss:.3f}, "
                     f"accuracy {event.train_accuracy:.4f}; validation loss {event.validation_loss:.3f}, accuracy "
-                    f"{event.validation_accuracy:.4f}; {event.images_per_second:,.0f} images/s, {clock(event.seconds)}",
+                    f"{event.validation_accuracy:.4f}; {event.images_per_second:,.0f} images/s, {duration(event.seconds)}",
                     highlight=False,
                     soft_wrap=True,
                 )
             case Trouble(kind, _, _, message):
                 self.progress.console.print(f"This run is {kind}: {message}", style="bold", highlight=False, soft_wrap=True)
-
-
-def clock(seconds: float) -> str:
-    """Write a time as people say it: 42 s, 5 min 3 s, 2 h 7 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

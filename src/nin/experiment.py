@@ -20,7 +20,7 @@ from nin import figures, report, runs
 from nin.baselines import VGG, AlexNet
 from nin.data import LabelledImages, Splits
 from nin.evaluation import Evaluation, evaluate, scores
-from nin.folding import fold, with_batch_norm
+from nin.folding import fold, lift, with_batch_norm
 from nin.initialisation import initialise
 from nin.network import NiN
 from nin.recipe import Plan
@@ -28,7 +28,8 @@ from nin.structure import structure
 from nin.summary import layers, parameter_count
 from nin.training import Epoch, Event, Trouble, fit
 
-PREDICTIONS_SHOWN = 32
+PREDICTIONS_SHOWN = 30
+PICTURES_TO_LIFT_BY = 5000
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def run(
     network = build(plan, data.train.images.shape[1])
     epochs, troubles, ended = _train(network, plan, data, folder, on_event)
 
-    network = fold(network).to(memory_format=torch.contiguous_format)
+    network = ship(network, plan, data.train)
     runs.save_model(folder / "model", network, config(plan, data.train))
     found = scores(network, data.test.images, plan.sizes[-1], plan.mean, plan.std)
     test = evaluate(found, data.test.labels)
@@ -176,6 +177,18 @@ def build(plan: Plan, in_channels: int) -> nn.Module:
                 network = VGG(in_channels, plan.classes, size=recipe.size)
         initialise(network, recipe.initialisation)
     return with_batch_norm(network) if recipe.batch_norm else network
+
+
+def ship(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
+    """Make of the trained network the one that ships: batch norm folded, the last ReLU on; in `eval` mode, on its device."""
+    folded = fold(network).to(memory_format=torch.contiguous_format)
+    if not isinstance(folded, NiN):
+        return folded
+    lowest = 0.0
+    if not plan.recipe.final_relu:
+        pictures = train.images[:PICTURES_TO_LIFT_BY]
+        lowest = scores(folded, pictures, plan.sizes[-1], plan.mean, plan.std).min().item()
+    return lift(folded, lowest).to(plan.device)
 
 
 def config(plan: Plan, train: LabelledImages) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How does batch norm help to train a network that ships without it? The training twin, and its fold."""
+"""How is a network trained with help that it ships without? The training twin, its fold, and the lift of the last ReLU."""
 
 import copy
 from typing import TypeVar
@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
+
+from nin.network import NiN
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -41,6 +43,23 @@ def fold(twin: nn.Module) -> nn.Module:
             case _:
                 pass
     return network
+
+
+def lift(network: NiN, lowest: float) -> NiN:
+    """Make of a network trained without its last ReLU the printed one, with it, that gives the same probabilities.
+
+    Softmax does not change when one number is added to every score. So -`lowest`, where `lowest` is the least score of many
+    pictures, goes into the last biases. The last ReLU then cuts no score, only cells of the class maps that lie under every
+    score and that the max pool never picks. A later picture's score under `lowest` is cut to zero, the least there is.
+    """
+    lifted = NiN(network.in_channels, network.classes)
+    lifted.load_state_dict(network.state_dict(), strict=True)
+    last = lifted.n4[-2]
+    assert isinstance(last, nn.Conv2d)
+    assert last.bias is not None
+    with torch.no_grad():
+        last.bias -= min(lowest, 0.0)
+    return lifted.eval()
 
 
 def _children(root: nn.Module, kind: type[Module]) -> list[tuple[nn.Module, str, Module]]:

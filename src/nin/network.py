@@ -74,7 +74,7 @@ class NiN(nn.Module):
             raise NinError(f'pool is "max" or "average", not {pool!r}')
         if not 0 <= dropout < 1:
             raise NinError(f"dropout is a probability from 0 up to, not including, 1, not {dropout}")
-        self.in_channels = in_channels
+        self.in_channels, self.classes = in_channels, classes
         self.n1 = mlpconv_block(in_channels, 96, kernel_size=11, stride=4)
         self.m1 = nn.MaxPool2d(kernel_size=3, stride=2)
         self.n2 = mlpconv_block(96, 256, kernel_size=5, padding=2)

@@ -93,7 +93,10 @@ def read_json(path: Path) -> Any:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Read a file of one JSON object a line. Raises what `read_json` does."""
-    return [_parse(path, line) for line in _read(path).splitlines()]
+    lines = [_parse(path, line) for line in _read(path).splitlines()]
+    if not all(isinstance(line, dict) for line in lines):
+        raise RunError(f"{path} has a line that is no JSON object; was it edited?")
+    return lines
 
 
 def save_model(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:

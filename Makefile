@@ -1,0 +1,48 @@
+# What can be made here? `make train` and `make test` are the two commands; each does its own set-up.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help train test lint types unit data benchmark clean
+
+help:
+	@echo "make train      set up, find or fetch Fashion-MNIST, train in minutes, write runs/.../report.html"
+	@echo "                (OPTIONS=\"--epochs 1 --seed 3\" are handed to nin train)"
+	@echo "make test       set up, lint, check types, run every test"
+	@echo "make benchmark  measure our speed beside the plain PyTorch loop"
+	@echo "make clean      remove what was set up; runs/ stays"
+
+train: .venv/installed
+	$(BIN)/nin train $(OPTIONS)
+
+test: lint types unit
+
+lint: .venv/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-for-tests
+	$(BIN)/basedpyright
+
+# Where Fashion-MNIST can be had by no way, the tests that need it say so and are skipped.
+unit: .venv/installed-for-tests
+	-$(BIN)/nin data
+	$(BIN)/pytest
+
+data: .venv/installed
+	$(BIN)/nin data
+
+benchmark: .venv/installed
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-for-tests: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@

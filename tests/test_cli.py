@@ -1,0 +1,151 @@
+"""Does the command line answer as it should: what it prints, and with which exit code?"""
+
+import gzip
+import hashlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nin.cli import parse
+from nin.data import find
+from nin.errors import DataError
+
+NIN = [sys.executable, "-c", "from nin.cli import main; main()"]
+
+
+def nin(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*NIN, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def data() -> Path:
+    """Find Fashion-MNIST, or skip where it is not and cannot be fetched."""
+    try:
+        return find()
+    except DataError as error:
+        pytest.skip(str(error))
+
+
+def test_options_arrive():
+    options = parse(["train", "--recipe", "seed", "--network", "vgg", "--epochs", "3", "--seed", "5", "--run", "x"])
+    assert vars(options) == {
+        "recipe": "seed", "network": "vgg", "epochs": 3, "data": None, "run": Path("x"), "seed": 5, "device": "auto",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "--recipe", "slow"], "slow"),
+        (["train", "--epochs", "many"], "many"),
+        (["train", "--epochs", "0"], "epochs"),
+        (["train", "--seed", "-1"], "-1"),
+        (["train", "--fast"], "--fast"),
+        (["train", "--data", "/nonexistent"], "/nonexistent"),
+        (["data", "--data", "/nonexistent"], "/nonexistent"),
+        (["summary", "--size", "66"], "at least 67"),
+        (["summary", "--size", "0"], "0"),
+        (["summary", "--network", "vgg", "--size", "31"], "31x31"),
+        (["report", "/nonexistent"], "/nonexistent"),
+        (["report"], "RUN"),
+        (["fly"], "fly"),
+        ([], "train"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(arguments: list[str], named: str, tmp_path: Path):
+    answer = nin(*arguments, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("nin: ")
+    assert answer.stderr.count("\n") == 1
+    assert named in answer.stderr
+    assert not list(tmp_path.iterdir()), "nothing is made for a command that cannot be carried out"
+
+
+def test_summary_prints_the_network_and_the_cost_of_its_layers():
+    answer = nin("summary")
+    assert answer.returncode == 0
+    assert "(n1): Sequential(" in answer.stdout
+    assert "AdaptiveMaxPool2d(output_size=(1, 1))" in answer.stdout
+    assert re.search(r"n1\.0 .*Conv2d .*96 x 54 x 54 .*11,712 .*33,872,256", answer.stdout)
+    assert re.search(r"total .*1,992,166", answer.stdout)
+
+
+def test_data_says_where_and_proves_it(data: Path):
+    answer = nin("data", "--data", data)
+    assert answer.returncode == 0
+    assert answer.stdout.startswith(f"{data}\n55,000 train, 5,000 validation, 10,000 test images")
+    found = dict(line.split("  ")[::-1] for line in answer.stdout.splitlines()[2:])
+    labels = next(path for path in data.iterdir() if path.name.startswith("t10k-labels"))
+    content = gzip.decompress(labels.read_bytes()) if labels.suffix == ".gz" else labels.read_bytes()
+    assert found["t10k-labels-idx1-ubyte"] == hashlib.sha256(content).hexdigest()
+
+
+def test_an_existing_run_folder_is_left_alone(tmp_path: Path):
+    (tmp_path / "result.json").write_text("mine")
+    answer = nin("train", "--run", tmp_path)
+    assert answer.returncode == 2
+    assert "is there already" in answer.stderr
+    assert (tmp_path / "result.json").read_text() == "mine"
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    with subprocess.Popen([*NIN, "summary"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The whole, on the real data: about two minutes on two cores
+
+
+def test_one_epoch_trains_and_reports(data: Path, tmp_path: Path):
+    answer = nin("train", "--epochs", "1", "--data", data, "--run", tmp_path / "run")
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["validation_accuracy"] > 0.75
+    assert result["parameters"] == 1_992_166
+    assert f"test accuracy       {result['test_accuracy']:.4f} (95 % interval" in answer.stdout
+    assert "\x1b" not in answer.stdout, "no control characters where there is no terminal"
+    assert "epoch 1/1 at 67x67: train loss" in answer.stdout
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"{result['test_accuracy']:.3f}" in page
+    (tmp_path / "run" / "report.html").unlink()
+    again = nin("report", tmp_path / "run")
+    assert again.returncode == 0
+    assert (tmp_path / "run" / "report.html").read_text() == page
+
+
+def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*NIN, "train", "--data", data, "--run", tmp_path / "run"], stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "100"}
+    )
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 120
+    while not re.search(rb"loss [0-9.]+ +[0-9,]+ images/s", shown) and time.monotonic() < deadline:
+        shown += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the terminal's other end was closed
+            break
+    assert process.wait() == 130
+    assert b"Stopped by Ctrl-C" in shown
+    assert b"Traceback" not in shown
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["ended"] == "interrupted"
+    assert (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
