@@ -14,7 +14,7 @@ from nin.data import LabelledImages, Splits  # noqa: E402
 
 
 def stripes(images: int, seed: int, channels: int = 1) -> LabelledImages:
-    """Make noisy pictures of stripes, whose direction and width tell the class: learnt by a working network in a few epochs."""
+    """Make noisy pictures of stripes, whose direction and width tell the class: learnt in a few epochs."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(4, (images,), generator=generator)
     pictures = torch.randint(0, 100, (images, channels, 28, 28), generator=generator, dtype=torch.uint8)

@@ -130,7 +130,10 @@ def test_one_epoch_trains_and_reports(data: Path, tmp_path: Path):
 def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*NIN, "train", "--data", data, "--run", tmp_path / "run"], stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "100"}
+        [*NIN, "train", "--data", data, "--run", tmp_path / "run"],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "100"},
     )
     os.close(theirs)
     shown = b""

@@ -17,7 +17,10 @@ def test_a_hand_count():
     evaluation = evaluate(found, torch.tensor([0, 1, 2, 0]))
     assert evaluation.accuracy == 0.75
     assert evaluation.confusion.tolist() == [[2, 0, 0], [0, 1, 0], [0, 1, 0]]
-    losses = [math.log(sum(math.exp(v) for v in row)) - row[label] for row, label in zip(found.tolist(), [0, 1, 2, 0], strict=True)]
+    losses = [
+        math.log(sum(math.exp(v) for v in row)) - row[label]
+        for row, label in zip(found.tolist(), [0, 1, 2, 0], strict=True)
+    ]
     assert evaluation.loss == pytest.approx(sum(losses) / 4)
 
 

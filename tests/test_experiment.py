@@ -48,7 +48,8 @@ def test_a_run_leaves_its_whole_folder_and_the_figures_of_the_network_that_ships
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert list(lines[0]) == [
-        "epoch", "size", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_per_second", "seconds",
+        "epoch", "size", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_per_second",
+        "seconds",
     ]  # fmt: skip
 
     config = json.loads((folder / "model" / "config.json").read_text())

@@ -8,7 +8,9 @@ from nin.initialisation import initialise
 from nin.network import NiN
 
 
-@pytest.mark.parametrize(("scheme", "variance"), [("default", 1 / 3 / 2400), ("xavier", 2 / (2400 + 6400)), ("he", 2 / 2400)])
+@pytest.mark.parametrize(
+    ("scheme", "variance"), [("default", 1 / 3 / 2400), ("xavier", 2 / (2400 + 6400)), ("he", 2 / 2400)]
+)
 def test_the_spread_of_the_weights(scheme: str, variance: float):
     network = NiN()
     initialise(network, scheme)
@@ -33,4 +35,3 @@ def test_same_seed_same_weights():
         initialise(network, "he")
         drawn.append(network.n1[0].weight)
     assert torch.equal(*drawn)
-

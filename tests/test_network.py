@@ -60,16 +60,31 @@ class Net(nn.Module):
         )
         self.m1 = nn.MaxPool2d(3, 2)
         self.n2 = nn.Sequential(
-            nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), nn.Conv2d(256, 256, 1), nn.ReLU(), nn.Conv2d(256, 256, 1), nn.ReLU()
+            nn.Conv2d(96, 256, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(256, 256, 1),
+            nn.ReLU(),
+            nn.Conv2d(256, 256, 1),
+            nn.ReLU(),
         )
         self.m2 = nn.MaxPool2d(3, 2)
         self.n3 = nn.Sequential(
-            nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 384, 1), nn.ReLU(), nn.Conv2d(384, 384, 1), nn.ReLU()
+            nn.Conv2d(256, 384, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(384, 384, 1),
+            nn.ReLU(),
+            nn.Conv2d(384, 384, 1),
+            nn.ReLU(),
         )
         self.m3 = nn.MaxPool2d(3, 2)
         self.dropout1 = nn.Dropout2d(0.5)
         self.n4 = nn.Sequential(
-            nn.Conv2d(384, 10, 3, padding=1), nn.ReLU(), nn.Conv2d(10, 10, 1), nn.ReLU(), nn.Conv2d(10, 10, 1), nn.ReLU()
+            nn.Conv2d(384, 10, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(10, 10, 1),
+            nn.ReLU(),
+            nn.Conv2d(10, 10, 1),
+            nn.ReLU(),
         )
         self.avg1 = nn.AdaptiveMaxPool2d((1, 1))
         self.flat = nn.Flatten()
@@ -95,7 +110,9 @@ def test_weights_of_anyones_copy_of_the_seed_load_and_score_alike():
     assert torch.equal(ours(images), expected)
 
 
-@pytest.mark.parametrize(("channels", "classes", "parameters"), [(1, 10, 1_992_166), (3, 10, 2_015_398), (1, 2, 1_964_302)])
+@pytest.mark.parametrize(
+    ("channels", "classes", "parameters"), [(1, 10, 1_992_166), (3, 10, 2_015_398), (1, 2, 1_964_302)]
+)
 def test_parameter_count(channels: int, classes: int, parameters: int):
     # 3 channels: 2 * 96 * 11 * 11 weights more. 2 classes: a last block of 6,926 numbers where 10 classes have 34,790.
     assert sum(p.numel() for p in NiN(channels, classes).parameters()) == parameters
@@ -146,7 +163,11 @@ def test_a_block_is_a_small_dense_network_slid_over_the_picture():
     images = torch.randn(1, 3, 9, 9)
     patch = images[:, :, 2:7, 4:9].flatten(1)  # the window of the output's row 1, column 2
     for layer in block:
-        patch = nn.functional.linear(patch, layer.weight.flatten(1), layer.bias) if isinstance(layer, nn.Conv2d) else layer(patch)
+        patch = (
+            nn.functional.linear(patch, layer.weight.flatten(1), layer.bias)
+            if isinstance(layer, nn.Conv2d)
+            else layer(patch)
+        )
     torch.testing.assert_close(block(images)[:, :, 1, 2], patch)
 
 
@@ -171,4 +192,4 @@ def test_wrong_input_is_one_line_that_names_both_shapes(images: torch.Tensor, na
 @pytest.mark.parametrize("options", [{"in_channels": 0}, {"classes": 0}, {"dropout": 1.0}])
 def test_wrong_arguments_are_refused(options: dict[str, object]):
     with pytest.raises(NinError, match=str(next(iter(options.values())))):
-        NiN(**options)  # pyright: ignore[reportArgumentType]
+        NiN(**options)

@@ -23,7 +23,7 @@ def test_every_public_name_loads_from_its_home():
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="ResNet"):
-        _ = nin.ResNet  # pyright: ignore[reportAttributeAccessIssue]
+        _ = nin.ResNet
 
 
 def test_the_version_is_the_installed_one():
@@ -34,8 +34,14 @@ def test_the_version_is_the_installed_one():
 
 @pytest.mark.parametrize(
     "program",
-    ["import nin", "import nin.cli", "from nin.cli import parse\ntry: parse(['train', '--help'])\nexcept SystemExit: pass"],
+    [
+        "import nin",
+        "import nin.cli",
+        "from nin.cli import parse\ntry: parse(['train', '--help'])\nexcept SystemExit: pass",
+    ],
 )
 def test_help_needs_neither_torch_nor_matplotlib(program: str):
-    heavy = python(f"{program}\nimport sys; print('HEAVY', [m for m in ('torch', 'matplotlib', 'numpy') if m in sys.modules])")
+    heavy = python(
+        f"{program}\nimport sys; print('HEAVY', [m for m in ('torch', 'matplotlib', 'numpy') if m in sys.modules])"
+    )
     assert heavy.endswith("HEAVY []")

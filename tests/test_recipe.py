@@ -35,7 +35,8 @@ def test_the_seed_recipe_is_the_seeds_job():
     assert (recipe.size, recipe.epochs, recipe.batch_size, recipe.learning_rate) == (224, 10, 128, 0.1)
     assert (recipe.momentum, recipe.weight_decay, recipe.label_smoothing, recipe.dropout) == (0, 0, 0, 0.5)
     assert recipe.initialisation == "xavier"
-    assert not (recipe.batch_norm or recipe.normalise or recipe.fast or recipe.decay or recipe.warm_up)
+    assert not any((recipe.batch_norm, recipe.normalise, recipe.fast, recipe.decay, recipe.warm_up))
+    assert recipe.final_relu
 
 
 def test_a_plan_survives_json():
@@ -47,7 +48,8 @@ def test_a_plan_survives_json():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("epochs", 0), ("batch_size", 1), ("learning_rate", -1.0), ("dropout", 1.0), ("learning_rate", float("nan"))]
+    ("field", "value"),
+    [("epochs", 0), ("batch_size", 1), ("learning_rate", -1.0), ("dropout", 1.0), ("learning_rate", float("nan"))],
 )
 def test_values_out_of_range_are_refused_by_name(field: str, value: float):
     with pytest.raises(OptionError, match=f"{field} .*{value}"):

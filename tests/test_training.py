@@ -46,7 +46,9 @@ def test_events_come_in_order_and_speak_of_every_step(splits: Splits):
     assert epoch.images_per_second == pytest.approx(512 / epoch.seconds)
 
 
-@pytest.mark.parametrize("recipe", [SMALL, replace(SMALL, batch_norm=False, dropout=0.5, fast=False, learning_rate=0.01)])
+@pytest.mark.parametrize(
+    "recipe", [SMALL, replace(SMALL, batch_norm=False, dropout=0.5, fast=False, learning_rate=0.01)]
+)
 def test_the_same_plan_gives_the_same_weights_bit_for_bit(splits: Splits, recipe: Recipe):
     weights = []
     for disturbance in range(2):

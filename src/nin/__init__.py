@@ -1,4 +1,4 @@
-"""What is public? The names below, each loaded when it is first asked for (PEP 562), so that `nin --help` needs no torch."""
+"""What is public? The names below, loaded when first asked for (PEP 562), so that `nin --help` needs no torch."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from nin.data import LabelledImages as LabelledImages
     from nin.data import fashion_mnist as fashion_mnist
     from nin.errors import NinError as NinError
-    from nin.planning import train as train
     from nin.folding import fold as fold
     from nin.folding import with_batch_norm as with_batch_norm
     from nin.network import NiN as NiN
+    from nin.planning import train as train
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ _HOMES = {
     "train": "planning",
     "with_batch_norm": "folding",
 }
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -99,7 +99,7 @@ def vgg_block(convolutions: int, in_channels: int, out_channels: int) -> nn.Sequ
 
 
 def dense_layers(inputs: int, classes: int) -> nn.Sequential:
-    """Build the end that AlexNet and VGG share: 4096, 4096, classes, with dropout between; (batch, c, h, w) -> (batch, classes)."""
+    """Build the end that AlexNet and VGG share, 4096, 4096, classes: (batch, c, h, w) -> (batch, classes)."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(inputs, 4096),

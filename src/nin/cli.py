@@ -183,8 +183,8 @@ class Show:
         self.plan = plan
         self.began = time.monotonic()
         sizes = ", ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
-        print(f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.epochs} epochs at {sizes}, seed {plan.seed}, "
-              f"{plan.device} in {plan.precision}; writing to {folder}", flush=True)  # fmt: skip
+        print(f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.epochs} epochs at {sizes}, seed "
+              f"{plan.seed}, {plan.device} in {plan.precision}; writing to {folder}", flush=True)  # fmt: skip
         self.bar = self.progress.add_task("epoch 1", total=plan.steps, loss=float("nan"), speed=0.0)
 
     def event(self, event: "Event") -> None:
@@ -204,14 +204,17 @@ class Show:
                           f"{duration(left)} left", flush=True)  # fmt: skip
             case Epoch():
                 self.progress.console.print(
-                    f"epoch {event.epoch}/{self.plan.epochs} at {event.size}x{event.size}: train loss {event.train_loss:.3f}, "
-                    f"accuracy {event.train_accuracy:.4f}; validation loss {event.validation_loss:.3f}, accuracy "
-                    f"{event.validation_accuracy:.4f}; {event.images_per_second:,.0f} images/s, {duration(event.seconds)}",
+                    f"epoch {event.epoch}/{self.plan.epochs} at {event.size}x{event.size}: "
+                    f"train loss {event.train_loss:.3f}, accuracy {event.train_accuracy:.4f}; "
+                    f"validation loss {event.validation_loss:.3f}, accuracy {event.validation_accuracy:.4f}; "
+                    f"{event.images_per_second:,.0f} images/s, {duration(event.seconds)}",
                     highlight=False,
                     soft_wrap=True,
                 )
             case Trouble(kind, _, _, message):
-                self.progress.console.print(f"This run is {kind}: {message}", style="bold", highlight=False, soft_wrap=True)
+                self.progress.console.print(
+                    f"This run is {kind}: {message}", style="bold", highlight=False, soft_wrap=True
+                )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -250,7 +253,9 @@ def data(folder: Path | None) -> int:
     splits = fashion_mnist(folder)
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     print(splits.folder)
-    print(", ".join(f"{len(part):,} {name}" for name, part in parts.items()), "images; SHA-256 of the uncompressed files:")
+    print(
+        ", ".join(f"{len(part):,} {name}" for name, part in parts.items()), "images; SHA-256 of the uncompressed files:"
+    )
     for name, digest in file_hashes(splits.folder).items():
         print(f"{digest}  {name}")
     return 0

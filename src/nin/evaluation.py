@@ -1,4 +1,4 @@
-"""How good is a network? Scores of many pictures, and what follows from them: accuracy with its interval, loss, confusion."""
+"""How good is a network? Scores of many pictures, and from them accuracy, interval, loss, confusion."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ BATCH = 500  # pictures at a time: no part of the result, only of the memory use
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What scores say beside the true labels. `confusion` has a row for each true class, a column for each predicted one."""
+    """What scores say beside the true labels; `confusion` has true classes in rows, predicted ones in columns."""
 
     accuracy: float
     low: float
@@ -50,7 +50,9 @@ def evaluate(
     labels = labels.to(scores.device)
     images, classes = scores.shape
     loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing).item()
-    confusion = torch.bincount(labels * classes + scores.argmax(dim=1), minlength=classes**2).view(classes, classes).cpu()
+    confusion = (
+        torch.bincount(labels * classes + scores.argmax(dim=1), minlength=classes**2).view(classes, classes).cpu()
+    )
     correct = int(confusion.trace())
     low, high = wilson_interval(correct, images)
     return Evaluation(correct / images, low, high, loss, confusion)

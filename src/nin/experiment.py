@@ -1,4 +1,4 @@
-"""How does a plan become a run? Data, training, run folder, evaluation, figures, report: the one way that all callers take."""
+"""How does a plan become a run? Training, run folder, evaluation, figures, report: the one way that all take."""
 
 import platform
 import subprocess
@@ -37,9 +37,9 @@ class Result:
     """What a run came to; `result.json` is this without `folder` and `network`.
 
     Accuracies and losses (mean cross-entropy, nats) are of the network that ships, in float32. `test_accuracy_low` and
-    `test_accuracy_high` bound the 95 % Wilson interval, which covers the test sample and not the seed. `seconds` is the whole
-    run up to the last evaluation, `training_seconds` the epochs' training alone. `multiply_adds` are of one picture at the
-    size that ships. `listing` is the printed network.
+    `test_accuracy_high` bound the 95 % Wilson interval, which covers the test sample and not the seed. `seconds` is the
+    whole run up to the last evaluation, `training_seconds` the epochs' training alone. `multiply_adds` are of one
+    picture at the size that ships. `listing` is the printed network.
     """
 
     folder: Path
@@ -85,8 +85,8 @@ def run(
 ) -> Result:
     """Train as `plan` says, evaluate, and leave a run folder with everything in it.
 
-    Ctrl-C ends the training where it stands; model, evaluation and report are still made of what was done. A dead run ends
-    by itself in the same way. The test split is read once, by the network that ships.
+    Ctrl-C ends the training where it stands; model, evaluation and report are still made of what was done. A dead run
+    ends by itself in the same way. The test split is read once, by the network that ships.
 
     Args:
         plan: what to do.
@@ -164,7 +164,7 @@ def _train(
 
 
 def build(plan: Plan, in_channels: int) -> nn.Module:
-    """Build the network that the plan trains, with its first weights: a function of the seed; PyTorch's generator is left as it was."""
+    """Build what the plan trains, with first weights drawn by its seed; PyTorch's generator is left as it was."""
     recipe = plan.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -180,8 +180,8 @@ def build(plan: Plan, in_channels: int) -> nn.Module:
 
 
 def ship(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
-    """Make of the trained network the one that ships: batch norm folded, the last ReLU on; in `eval` mode, on its device."""
-    folded = fold(network).to(memory_format=torch.contiguous_format)
+    """Make of the trained network the one that ships, in `eval` mode: batch norm folded, the last ReLU on."""
+    folded = fold(network)
     if not isinstance(folded, NiN):
         return folded
     lowest = 0.0
@@ -204,9 +204,7 @@ def config(plan: Plan, train: LabelledImages) -> dict[str, Any]:
     }
 
 
-def draw(
-    folder: Path, plan: Plan, data: Splits, epochs: list[Epoch], found: torch.Tensor, test: Evaluation
-) -> None:
+def draw(folder: Path, plan: Plan, data: Splits, epochs: list[Epoch], found: torch.Tensor, test: Evaluation) -> None:
     """Draw the run's figures into `folder`; `found` are the test scores."""
     names = data.test.names
     confidence, predicted = found[:PREDICTIONS_SHOWN].cpu().softmax(dim=1).max(dim=1)
@@ -234,7 +232,7 @@ def structure_figure(in_channels: int, classes: int) -> Figure:
 
 
 def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
-    """Give what `environment.json` holds: what made this run, with which versions, on which machine, from which data."""
+    """Give what `environment.json` holds: what made this run, with which versions, on what machine, from which data."""
     return {
         "command": command,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -253,7 +251,7 @@ def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Give the commit of the checkout that this package is run from, "+" behind it if files differ; None outside one."""
+    """Give the commit of the checkout that this package runs from, "+" behind it if files differ; None outside one."""
     package = Path(__file__).parent
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""How is a network trained with help that it ships without? The training twin, its fold, and the lift of the last ReLU."""
+"""How is a network trained with help that it ships without? The training twin, the fold, the lift."""
 
 import copy
 from typing import TypeVar
@@ -15,8 +15,9 @@ Module = TypeVar("Module", bound=nn.Module)
 def with_batch_norm(network: nn.Module) -> nn.Module:
     """Make the training twin: a copy with a batch norm after every convolution (Ioffe, Szegedy 2015).
 
-    Where a convolution stood, the twin has `Sequential(convolution, norm)`. The norm takes over the convolution's bias, so
-    the twin in `eval` mode gives what `network` gives; `network` itself is not touched. No convolution in it may have a norm yet.
+    Where a convolution stood, the twin has `Sequential(convolution, norm)`. The norm takes over the convolution's bias,
+    so the twin in `eval` mode gives what `network` gives; `network` itself is not touched. No convolution in it may
+    have a norm yet.
     """
     twin = copy.deepcopy(network)
     for parent, name, convolution in _children(twin, nn.Conv2d):
@@ -32,8 +33,9 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
 def fold(twin: nn.Module) -> nn.Module:
     """Make the plain network back: every pair of convolution and norm becomes one convolution with the same output.
 
-    Returns a copy in `eval` mode with the state dict keys of the network that the twin was made from; equal to the twin in
-    `eval` mode up to rounding, since the averages that a norm then uses are constants. A network without pairs is copied.
+    Returns a copy in `eval` mode with the state dict keys of the network that the twin was made from; equal to the twin
+    in `eval` mode up to rounding, since the averages that a norm then uses are constants. A network without pairs is
+    copied.
     """
     network = copy.deepcopy(twin).eval()
     for parent, name, pair in _children(network, nn.Sequential):
@@ -48,9 +50,10 @@ def fold(twin: nn.Module) -> nn.Module:
 def lift(network: NiN, lowest: float) -> NiN:
     """Make of a network trained without its last ReLU the printed one, with it, that gives the same probabilities.
 
-    Softmax does not change when one number is added to every score. So -`lowest`, where `lowest` is the least score of many
-    pictures, goes into the last biases. The last ReLU then cuts no score, only cells of the class maps that lie under every
-    score and that the max pool never picks. A later picture's score under `lowest` is cut to zero, the least there is.
+    Softmax does not change when one number is added to every score. So -`lowest`, where `lowest` is the least score of
+    many pictures, goes into the last biases. The last ReLU then cuts no score, only cells of the class maps that lie
+    under every score and that the max pool never picks. A later picture's score under `lowest` is cut to zero, the
+    least there is.
     """
     lifted = NiN(network.in_channels, network.classes)
     lifted.load_state_dict(network.state_dict(), strict=True)

@@ -1,7 +1,7 @@
 """What is the network? The mlpconv block, and the NiN that the seed prints.
 
-Lin, Chen, Yan, "Network In Network", 2013, https://arxiv.org/abs/1312.4400: the linear filter of a convolution is replaced
-by a small network at every pixel, and a global pool of one map per class replaces the dense layers.
+Lin, Chen, Yan, "Network In Network", 2013, https://arxiv.org/abs/1312.4400: the linear filter of a convolution is
+replaced by a small network at every pixel, and a global pool of one map per class replaces the dense layers.
 """
 
 from typing import Literal
@@ -14,7 +14,9 @@ from nin.errors import NinError
 SMALLEST_SIZE = 67  # below it the third pool has nothing to pool
 
 
-def mlpconv_block(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
+def mlpconv_block(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+) -> nn.Sequential:
     """Build convolution, ReLU, 1x1 convolution, ReLU, 1x1 convolution, ReLU.
 
     A 1x1 convolution is a fully connected layer applied at every pixel with shared weights, so the block slides a
@@ -35,10 +37,11 @@ def mlpconv_block(in_channels: int, out_channels: int, kernel_size: int, stride:
 class NiN(nn.Module):
     """The Network in Network that the seed prints: same attributes, same order, same parameter names.
 
-    A state dict saved by the seed's own code loads with `strict=True`. 1,992,166 parameters at 1 channel and 10 classes.
+    A state dict saved by the seed's own code loads with `strict=True`. 1,992,166 parameters at 1 channel and 10
+    classes.
 
-    The seed follows the textbook (Dive into Deep Learning, section 8.3, https://d2l.ai/chapter_convolutional-modern/nin.html)
-    but for two layers:
+    The seed follows the textbook (Dive into Deep Learning, section 8.3,
+    https://d2l.ai/chapter_convolutional-modern/nin.html) but for two layers:
 
     - `pool`: the textbook averages each class map, so that a class scores by how much of the picture speaks for it; the
       seed takes the map's maximum, so that the one best place decides and only that place gets a gradient.

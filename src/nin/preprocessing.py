@@ -8,7 +8,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
-def channel_statistics(images: UInt8[Tensor, "images channels height width"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(
+    images: UInt8[Tensor, "images channels height width"],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Measure mean and standard deviation of each channel over all pictures, of pixel values scaled to 0..1."""
     channels = images.transpose(0, 1).flatten(1)
     # Counting the 256 values is exact and needs no copy of the data set as floats.

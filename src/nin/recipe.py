@@ -13,10 +13,10 @@ RecipeName = Literal["quick", "seed"]
 class Recipe:
     """What to do, before anything is known of the data or the machine.
 
-    `size` is the side in pixels to which pictures are resized. `normalise` subtracts the training images' mean and divides by
-    their standard deviation; without it pixels are 0..1. `batch_norm` trains the twin and folds it. `warm_up` is the share of all
-    steps in which the learning rate rises from 0; with `decay` it then falls in a line to 0. `fast` allows channels-last
-    tensors and bf16 autocast where the processor has it.
+    `size` is the side in pixels to which pictures are resized. `normalise` subtracts the training images' mean and
+    divides by their standard deviation; without it pixels are 0..1. `batch_norm` trains the twin and folds it.
+    `warm_up` is the share of all steps in which the learning rate rises from 0; with `decay` it then falls in a line to
+    0. `fast` allows channels-last tensors and bf16 autocast where the processor has it.
     """
 
     name: str
@@ -63,8 +63,8 @@ class Recipe:
 class Plan:
     """A recipe with its schedule resolved: all that a run needs beside the data, written to disk before the first step.
 
-    `sizes` has the side of the pictures in each epoch, in pixels; the last is the size that ships. `mean` and `std` are a value
-    a channel of pixels scaled to 0..1. `precision` is "bfloat16" (autocast) or "float32".
+    `sizes` has the side of the pictures in each epoch, in pixels; the last is the size that ships. `mean` and `std` are
+    a value a channel of pixels scaled to 0..1. `precision` is "bfloat16" (autocast) or "float32".
     """
 
     recipe: Recipe
@@ -96,8 +96,8 @@ class Plan:
     def learning_rate(self, step: int) -> float:
         """Give the learning rate of `step`, counted from 0 over the whole plan.
 
-        A line up to the recipe's rate, then, with `decay`, a line down. The first and the last step are near 0, not at it:
-        there they would learn nothing.
+        A line up to the recipe's rate, then, with `decay`, a line down. The first and the last step are near 0, not at
+        it: there they would learn nothing.
         """
         rise = (step + 1) / (self.warm_up_steps + 1)
         fall = (self.steps - step) / max(1, self.steps - self.warm_up_steps) if self.recipe.decay else 1.0

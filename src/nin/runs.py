@@ -41,9 +41,7 @@ def new_run(folder: Path | None = None) -> Path:
                 refuse_existing(folder)
             folder = folder.with_name(f"{folder.name.split('_')[0]}_{attempt}")  # two runs in one second
         except OSError as error:
-            raise RunError(
-                f"cannot make the run folder {folder}: {error.strerror}; name another with --run"
-            ) from error
+            raise RunError(f"cannot make the run folder {folder}: {error.strerror}; name another with --run") from error
         else:
             (folder / "figures").mkdir()
             return folder
@@ -66,7 +64,9 @@ def write(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}; free space, or name another folder with --run") from error
+        raise RunError(
+            f"cannot write {path}: {error.strerror}; free space, or name another folder with --run"
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -49,7 +49,9 @@ def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
             Layer(
                 names[module],
                 type(module).__name__,
-                *(_side(getattr(module, field, 0)) for field in ("kernel_size", "stride", "padding")),
+                _side(module, "kernel_size"),
+                _side(module, "stride"),
+                _side(module, "padding"),
                 tuple(output.shape[1:]),
                 parameters,
                 multiply_adds,
@@ -69,5 +71,6 @@ def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _side(value: int | tuple[int, ...]) -> int:
+def _side(module: nn.Module, field: str) -> int:
+    value = getattr(module, field, 0)
     return value if isinstance(value, int) else value[0]

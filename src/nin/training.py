@@ -24,7 +24,7 @@ STEPS_PER_LOOK = 20  # how often an accelerator is asked for its loss: every loo
 
 @dataclass(frozen=True)
 class Step:
-    """An optimiser step was made. `step` counts from 1 over the whole plan; `loss` is the mean since the last event, in nats."""
+    """A step was made: `step` counts from 1 over the whole plan; `loss` is the mean since the last event, in nats."""
 
     epoch: int
     step: int
@@ -36,8 +36,9 @@ class Step:
 class Epoch:
     """An epoch ended: a line of `metrics.jsonl`.
 
-    Losses are what the recipe minimises (label smoothing included, for both splits), in nats; train figures are means over
-    the epoch while the weights moved. `images_per_second` and `seconds` are of training; validation is not in them.
+    Losses are what the recipe minimises (label smoothing included, for both splits), in nats; train figures are means
+    over the epoch while the weights moved. `images_per_second` and `seconds` are of training; validation is not in
+    them.
     """
 
     epoch: int
@@ -52,7 +53,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trouble:
-    """The run does not learn: "dead" ends it, "stalled" is a warning. `message` says it in plain words, with what to try."""
+    """The run does not learn: "dead" ends it, "stalled" warns; `message` says it in plain words, with what to try."""
 
     kind: Literal["dead", "stalled"]
     epoch: int
@@ -66,9 +67,9 @@ Event = Step | Epoch | Trouble
 def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, plan: Plan) -> Iterator[Event]:
     """Train `network` in place as `plan` says, on the plan's device; yield events as they happen.
 
-    Order and dropout are functions of (plan.seed, epoch): the same plan gives the same weights on the same processor and thread count.
-    PyTorch's global generator is seeded at each epoch's start. The ragged end of an epoch is left out; another order leaves
-    out others the next time.
+    Order and dropout are functions of (plan.seed, epoch): the same plan gives the same weights on the same processor
+    and thread count. PyTorch's global generator is seeded at each epoch's start. The ragged end of an epoch is left
+    out; another order leaves out others the next time.
 
     Raises:
         OptionError: fewer training images than a batch.
@@ -79,7 +80,7 @@ def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, p
         raise OptionError(f"a batch of {recipe.batch_size} needs as many training images, and there are {len(train)}")
     network.to(device)
     if recipe.fast:
-        network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in PyTorch's stub
     images, labels = train.images.to(device), train.labels.to(device)
     optimiser = torch.optim.SGD(
         network.parameters(),
@@ -149,9 +150,9 @@ class Watch:
         if not scores.any():
             return Trouble(
                 "dead", epoch, step,
-                f"every score of the batch in step {step} is exactly zero: the last ReLU lets nothing through, no gradient "
-                f"comes back, and the accuracy stays at chance. Try another seed, a learning rate under {rate}, or the "
-                "recipe quick, which starts from He's weights and trains with batch norm.",
+                f"every score of the batch in step {step} is exactly zero: the last ReLU lets nothing through, "
+                f"no gradient comes back, and the accuracy stays at chance. Try another seed, a learning rate under {rate}, "
+                "or the recipe quick, which trains with batch norm and puts that ReLU on at the end.",
             )  # fmt: skip
         if step > self.plan.warm_up_steps and not self.warned:
             self.losses = [*self.losses[1 - STALL_WINDOW :], loss]
@@ -159,8 +160,9 @@ class Watch:
                 self.warned = True
                 return Trouble(
                     "stalled", epoch, step,
-                    f"the loss has stood at ln({self.plan.classes}) = {self.chance:.3f}, which is guessing, for the last "
-                    f"{STALL_WINDOW} looks: the network does not learn yet and may never. Try another seed, or the recipe quick.",
+                    f"the loss has stood at ln({self.plan.classes}) = {self.chance:.3f}, which is guessing, for "
+                    f"{STALL_WINDOW} steps: the network does not learn yet and may never. Try another seed, or the "
+                    "recipe quick.",
                 )  # fmt: skip
         return None
 
