@@ -119,7 +119,7 @@ def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, p
                 if trouble.kind == "dead":
                     return
             yield Step(epoch, step, mean_loss, (index - seen) * recipe.batch_size / (now - looked))
-            seen, at_last_look, looked = index, sum_of_losses, now
+            seen, at_last_look, looked = index, sum_of_losses, time.perf_counter()  # the listener's time is its own
 
         seconds = time.perf_counter() - began
         train_loss, train_accuracy = (total / plan.steps_per_epoch).tolist()
@@ -151,8 +151,8 @@ class Watch:
             return Trouble(
                 "dead", epoch, step,
                 f"every score of the batch in step {step} is exactly zero: the last ReLU lets nothing through, "
-                f"no gradient comes back, and the accuracy stays at chance. Try another seed, a learning rate under {rate}, "
-                "or the recipe quick, which trains with batch norm and puts that ReLU on at the end.",
+                "no gradient comes back, and the accuracy stays at chance. Try another seed, a learning rate under "
+                f"{rate}, or the recipe quick, which trains with batch norm and puts that ReLU on at the end.",
             )  # fmt: skip
         if step > self.plan.warm_up_steps and not self.warned:
             self.losses = [*self.losses[1 - STALL_WINDOW :], loss]
