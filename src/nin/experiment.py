@@ -23,6 +23,7 @@ from nin.evaluation import Evaluation, evaluate, scores
 from nin.folding import fold, lift, with_batch_norm
 from nin.initialisation import initialise
 from nin.network import NiN
+from nin.preprocessing import channels_last
 from nin.recipe import Plan
 from nin.structure import structure
 from nin.summary import layers, parameter_count
@@ -183,12 +184,12 @@ def ship(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
     """Make of the trained network the one that ships, in `eval` mode: batch norm folded, the last ReLU on."""
     folded = fold(network)
     if not isinstance(folded, NiN):
-        return folded
+        return channels_last(folded)
     lowest = 0.0
     if not plan.recipe.final_relu:
         pictures = train.images[:PICTURES_TO_LIFT_BY]
         lowest = scores(folded, pictures, plan.sizes[-1], plan.mean, plan.std).min().item()
-    return lift(folded, lowest).to(plan.device)
+    return channels_last(lift(folded, lowest).to(plan.device))
 
 
 def config(plan: Plan, train: LabelledImages) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def channel_statistics(
@@ -38,3 +38,8 @@ def prepare(
         shrinks = max(images.shape[2:]) > size
         floats = F.interpolate(floats, size=(size, size), mode="bilinear", antialias=shrinks)
     return floats.contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the weights as `prepare` lays out the pictures, in place: the same results, about twice as fast on CPUs."""
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - PyTorch's stub lacks it

@@ -15,6 +15,7 @@ class Recipe:
 
     `size` is the side in pixels to which pictures are resized. `normalise` subtracts the training images' mean and
     divides by their standard deviation; without it pixels are 0..1. `batch_norm` trains the twin and folds it.
+    `final_relu` trains NiN with its last ReLU, which can die; without it, the ReLU is put on at the end (`folding.lift`).
     `warm_up` is the share of all steps in which the learning rate rises from 0; with `decay` it then falls in a line to
     0. `fast` allows channels-last tensors and bf16 autocast where the processor has it.
     """

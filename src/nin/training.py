@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nin.data import LabelledImages
 from nin.errors import OptionError
 from nin.evaluation import autocast, evaluate, scores
-from nin.preprocessing import prepare
+from nin.preprocessing import channels_last, prepare
 from nin.recipe import Plan
 
 STALL_WINDOW = 100  # steps over which the loss must have left ln(classes)
@@ -80,7 +80,7 @@ def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, p
         raise OptionError(f"a batch of {recipe.batch_size} needs as many training images, and there are {len(train)}")
     network.to(device)
     if recipe.fast:
-        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in PyTorch's stub
+        channels_last(network)
     images, labels = train.images.to(device), train.labels.to(device)
     optimiser = torch.optim.SGD(
         network.parameters(),
