@@ -41,17 +41,18 @@ def main() -> None:
         sides = {
             "training, plain network": ours_training(train, size, steps, batch_norm=False),
             "training, twin with batch norm": ours_training(train, size, steps, batch_norm=True),
-            "inference": ours_inference(train, size, 256 * steps),
+            "inference, float32": ours_inference(train, size, 256 * steps, "float32"),
+            "inference, bfloat16": ours_inference(train, size, 256 * steps, "bfloat16"),
         }
         for name, ours in sides.items():
             theirs = (
                 reference_inference(train, size, 256 * steps)
-                if name == "inference"
+                if name.startswith("inference")
                 else reference_training(train, size, steps)
             )
             speeds[name, size] = compare(name, size, theirs, ours)
     print("\nWhat the size alone gives, 67x67 against 224x224:\n\n| what | reference | ours |\n|---|---|---|")
-    for name in ("training, plain network", "inference"):
+    for name in ("training, plain network", "inference, bfloat16"):
         (slow, our_slow), (fast, our_fast) = speeds[name, 224], speeds[name, 67]
         print(f"| {name} | {fast / slow:.1f} | {our_fast / our_slow:.1f} |")
     print("\nSizes and all, ours at 67x67 against the reference at 224x224:\n\n| what | ratio |\n|---|---|")
@@ -100,11 +101,11 @@ def reference_inference(train: LabelledImages, size: int, images: int) -> Timed:
     return clocked(lambda: reference.predict(network, pictures, size), images)
 
 
-def ours_inference(train: LabelledImages, size: int, images: int) -> Timed:
-    """Give a function that predicts with ours, as evaluation in the plan's precision does."""
+def ours_inference(train: LabelledImages, size: int, images: int, precision: str) -> Timed:
+    """Give a function that predicts with ours, as evaluation does."""
     plan = resolve(replace(quick(), size=size), train, 0, CPU)
     network, pictures = ship(build(plan, 1), plan, train.subset(torch.arange(256))), train.images[:images]
-    return clocked(lambda: scores(network, pictures, size, plan.mean, plan.std, plan.precision).argmax(dim=1), images)
+    return clocked(lambda: scores(network, pictures, size, plan.mean, plan.std, precision).argmax(dim=1), images)
 
 
 def clocked(work: Callable[[], object], images: int) -> Timed:

@@ -1,5 +1,6 @@
 """Does the command line answer as it should: what it prints, and with which exit code?"""
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from nin.cli import parse
+from nin.cli import Show, parse, progress_bar
 from nin.data import find
 from nin.errors import DataError
 
@@ -53,6 +54,7 @@ def test_options_arrive():
         (["data", "--data", "/nonexistent"], "/nonexistent"),
         (["summary", "--size", "66"], "at least 67"),
         (["summary", "--size", "0"], "0"),
+        (["summary", "--size", "99999999999999999999"], "99999999999999999999"),
         (["summary", "--network", "vgg", "--size", "31"], "31x31"),
         (["report", "/nonexistent"], "/nonexistent"),
         (["report"], "RUN"),
@@ -87,6 +89,24 @@ def test_data_says_where_and_proves_it(data: Path):
     labels = next(path for path in data.iterdir() if path.name.startswith("t10k-labels"))
     content = gzip.decompress(labels.read_bytes()) if labels.suffix == ".gz" else labels.read_bytes()
     assert found["t10k-labels-idx1-ubyte"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_place_that_cannot_be_printed_to_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run([*NIN, "summary"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert answer.returncode == 2
+    assert answer.stderr == "nin: cannot write the answer: No space left on device; give another place to print to\n"
+
+
+def test_a_training_goes_on_when_nobody_reads_its_lines_any_more(monkeypatch: pytest.MonkeyPatch):
+    show = Show(progress_bar())
+    assert show.bar.disable, "tests have no terminal"
+    with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        show.say("lost")
+        assert sys.stdout is not full
+        show.say("lost too, and no error")
+    sys.stdout.close()
 
 
 def test_an_existing_run_folder_is_left_alone(tmp_path: Path):
@@ -147,7 +167,7 @@ def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
         except OSError:  # the terminal's other end was closed
             break
     assert process.wait() == 130
-    assert b"Stopped by Ctrl-C" in shown
+    assert b"Ctrl-C stopped it behind step" in shown
     assert b"Traceback" not in shown
     assert json.loads((tmp_path / "run" / "result.json").read_text())["ended"] == "interrupted"
     assert (tmp_path / "run" / "report.html").exists()

@@ -50,11 +50,19 @@ for options in json.loads(input()):
     except nin.NinError as error:
         print(error)
 """
-    wrong = [{"recipe": "slow"}, {"network": "resnet"}, {"epochs": 0}, {"seed": -1}, {"device": "tpu"}, {}]
+    wrong = [
+        {"recipe": "slow"},
+        {"network": "resnet"},
+        {"epochs": 0},
+        {"seed": -1},
+        {"seed": 1.5},
+        {"device": "tpu"},
+        {},
+    ]
     answer = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps(wrong), capture_output=True, text=True, check=True
     )
     lines = answer.stdout.splitlines()
     assert len(lines) == len(wrong)
-    for line, named in zip(lines, ("'slow'", "'resnet'", "epochs", "-1", "'tpu'", "/nonexistent"), strict=True):
+    for line, named in zip(lines, ("'slow'", "'resnet'", "epochs", "-1", "1.5", "'tpu'", "/nonexistent"), strict=True):
         assert named in line

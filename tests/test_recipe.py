@@ -35,7 +35,7 @@ def test_the_seed_recipe_is_the_seeds_job():
     assert (recipe.size, recipe.epochs, recipe.batch_size, recipe.learning_rate) == (224, 10, 128, 0.1)
     assert (recipe.momentum, recipe.weight_decay, recipe.label_smoothing, recipe.dropout) == (0, 0, 0, 0.5)
     assert recipe.initialisation == "xavier"
-    assert not any((recipe.batch_norm, recipe.normalise, recipe.fast, recipe.decay, recipe.warm_up))
+    assert not any((recipe.batch_norm, recipe.normalise, recipe.bfloat16, recipe.decay, recipe.warm_up))
     assert recipe.final_relu
 
 

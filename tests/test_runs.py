@@ -28,7 +28,18 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path, monkeypatch
         "2026-11-22T15-04-05_2",
         "2026-11-22T15-04-05_3",
     ]
-    assert all((folder / "figures").is_dir() for folder in folders)
+
+
+def test_a_link_to_nowhere_is_there_already(tmp_path: Path):
+    (tmp_path / "run").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="is there already"):
+        new_run(tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_name_too_long_is_one_line(tmp_path: Path):
+    with pytest.raises(RunError, match="File name too long"):
+        new_run(tmp_path / ("x" * 300))
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
@@ -60,14 +71,14 @@ except RunError as error:
 
 def test_json_comes_back_and_numbers_that_are_not_finite_become_null(tmp_path: Path):
     write_json(
-        tmp_path / "a.json", {"loss": float("nan"), "sizes": (67, 99), "name": "é", "deep": [{"x": float("inf")}]}
+        tmp_path / "a.json", {"loss": float("nan"), "sizes": (67, 99), "name": "é\udcff", "deep": [{"x": float("inf")}]}
     )
-    assert read_json(tmp_path / "a.json") == {"loss": None, "sizes": [67, 99], "name": "é", "deep": [{"x": None}]}
+    assert read_json(tmp_path / "a.json") == {"loss": None, "sizes": [67, 99], "name": "é\udcff", "deep": [{"x": None}]}
     write_lines(tmp_path / "a.jsonl", [{"epoch": 1}, {"epoch": 2}])
     assert read_lines(tmp_path / "a.jsonl") == [{"epoch": 1}, {"epoch": 2}]
 
 
-@pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe", b"1" * 5000, b"[" * 100_000])
 def test_what_cannot_be_read_is_one_line_with_the_path(tmp_path: Path, content: bytes | None):
     path = tmp_path / "plan.json"
     if content is not None:

@@ -1,6 +1,7 @@
 """Does the loop learn, repeat itself, tell what happens, and notice a run that does not learn?"""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from nin.experiment import build
 from nin.folding import fold
 from nin.planning import resolve
 from nin.recipe import Plan, Recipe, quick, seed
-from nin.training import STALL_WINDOW, Epoch, Step, Trouble, Watch, fit, order
+from nin.training import STALL_WINDOW, Epoch, Event, Step, Trouble, Watch, fit, order
 
 CPU = torch.device("cpu")
 SMALL = replace(quick(epochs=2), batch_size=32, learning_rate=0.02)
@@ -47,7 +48,7 @@ def test_events_come_in_order_and_speak_of_every_step(splits: Splits):
 
 
 @pytest.mark.parametrize(
-    "recipe", [SMALL, replace(SMALL, batch_norm=False, dropout=0.5, fast=False, learning_rate=0.01)]
+    "recipe", [SMALL, replace(SMALL, batch_norm=False, dropout=0.5, bfloat16=False, learning_rate=0.01)]
 )
 def test_the_same_plan_gives_the_same_weights_bit_for_bit(splits: Splits, recipe: Recipe):
     weights = []
@@ -96,11 +97,29 @@ def test_all_scores_exactly_zero_is_a_dead_run_and_ends_it(splits: Splits):
 
 
 def test_a_loss_that_is_not_finite_is_a_dead_run_and_ends_it(splits: Splits):
-    plan, network = planned(splits, replace(SMALL, batch_norm=False, fast=False, learning_rate=1000.0, warm_up=0.0))
+    plan, network = planned(splits, replace(SMALL, batch_norm=False, bfloat16=False, learning_rate=1000.0, warm_up=0.0))
     events = list(fit(network, splits.train, splits.validation, plan))
     assert isinstance(events[-1], Trouble)
     assert events[-1].kind == "dead"
     assert not any(isinstance(event, Epoch) for event in events)
+
+
+def test_a_network_that_breaks_in_an_epochs_last_step_is_dead_too(splits: Splits):
+    plan, network = planned(splits, replace(SMALL, epochs=1))
+    steps = 0
+
+    def breaks() -> Iterator[Event]:
+        nonlocal steps
+        for event in fit(network, splits.train, splits.validation, plan):
+            steps += isinstance(event, Step)
+            if steps == plan.steps:
+                next(network.parameters()).data.fill_(math.nan)
+            yield event
+
+    events = list(breaks())
+    assert isinstance(events[-2], Epoch)
+    assert isinstance(events[-1], Trouble)
+    assert events[-1].kind == "dead"
 
 
 def test_a_loss_that_stays_at_guessing_after_the_warm_up_is_warned_of_once():
@@ -108,11 +127,13 @@ def test_a_loss_that_stays_at_guessing_after_the_warm_up_is_warned_of_once():
     plan = resolve(replace(quick(epochs=400), batch_size=32), data, 0, CPU)
     watch = Watch(plan)
     alive = torch.ones(32, 4)
-    troubles = [watch.look(1, step, math.log(4), alive) for step in range(1, 401)]
-    told = [(index + 1, trouble.kind) for index, trouble in enumerate(troubles) if trouble]
-    assert told == [(plan.warm_up_steps + STALL_WINDOW, "stalled")]
+    troubles = [watch.look(1, step, math.log(4), 1, alive) for step in range(1, 401)]
+    assert [(t.step, t.kind) for t in troubles if t] == [(plan.warm_up_steps + STALL_WINDOW, "stalled")]
+    seldom = Watch(plan)  # as on an accelerator, which is asked every 20 steps
+    troubles = [seldom.look(1, step, math.log(4), 20, alive) for step in range(20, 401, 20)]
+    assert [(t.step, t.kind) for t in troubles if t] == [(plan.warm_up_steps + STALL_WINDOW, "stalled")]
     learning = Watch(plan)
-    assert not any(learning.look(1, step, math.log(4) - step / 400, alive) for step in range(1, 401))
+    assert not any(learning.look(1, step, math.log(4) - step / 400, 1, alive) for step in range(1, 401))
 
 
 def test_a_batch_larger_than_the_data_is_one_clear_error(splits: Splits):

@@ -20,13 +20,14 @@ class AlexNet(nn.Module):
         in_channels: 1 for grey pictures, 3 for colour.
         classes: the number of scores.
         size: the side of the square pictures that it will be given, in pixels; 65 or more.
+        dropout: the probability of the dropouts between the dense layers.
 
     Raises:
         NinError: `size` is too small for the pools.
 
     """
 
-    def __init__(self, in_channels: int = 1, classes: int = 10, *, size: int = 224) -> None:
+    def __init__(self, in_channels: int = 1, classes: int = 10, *, size: int = 224, dropout: float = 0.5) -> None:
         super().__init__()
         cells = (size - 9) // 4 + 1  # a side of the first convolution's output: 11x11, stride 4, padding 1
         for _ in range(3):
@@ -48,7 +49,7 @@ class AlexNet(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(kernel_size=3, stride=2),
         )
-        self.classifier = dense_layers(256 * cells**2, classes)
+        self.classifier = dense_layers(256 * cells**2, classes, dropout)
 
     def forward(self, images: Float[Tensor, "batch channels size size"]) -> Float[Tensor, "batch classes"]:
         """Score each class: (batch, in_channels, size, size) -> (batch, classes)."""
@@ -64,13 +65,14 @@ class VGG(nn.Module):
         in_channels: 1 for grey pictures, 3 for colour.
         classes: the number of scores.
         size: the side of the square pictures that it will be given, in pixels; 32 or more.
+        dropout: the probability of the dropouts between the dense layers.
 
     Raises:
         NinError: `size` is too small for the pools.
 
     """
 
-    def __init__(self, in_channels: int = 1, classes: int = 10, *, size: int = 224) -> None:
+    def __init__(self, in_channels: int = 1, classes: int = 10, *, size: int = 224, dropout: float = 0.5) -> None:
         super().__init__()
         if size < 32:
             raise NinError(f"VGG needs pictures of at least 32x32, not {size}x{size}")
@@ -82,7 +84,7 @@ class VGG(nn.Module):
                 for (convolutions, _), (before, after) in zip(blocks, pairwise(widths), strict=True)
             )
         )
-        self.classifier = dense_layers(512 * (size // 32) ** 2, classes)
+        self.classifier = dense_layers(512 * (size // 32) ** 2, classes, dropout)
 
     def forward(self, images: Float[Tensor, "batch channels size size"]) -> Float[Tensor, "batch classes"]:
         """Score each class: (batch, in_channels, size, size) -> (batch, classes)."""
@@ -98,15 +100,15 @@ def vgg_block(convolutions: int, in_channels: int, out_channels: int) -> nn.Sequ
     return nn.Sequential(*layers, nn.MaxPool2d(kernel_size=2, stride=2))
 
 
-def dense_layers(inputs: int, classes: int) -> nn.Sequential:
+def dense_layers(inputs: int, classes: int, dropout: float) -> nn.Sequential:
     """Build the end that AlexNet and VGG share, 4096, 4096, classes: (batch, c, h, w) -> (batch, classes)."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(inputs, 4096),
         nn.ReLU(),
-        nn.Dropout(0.5),
+        nn.Dropout(dropout),
         nn.Linear(4096, 4096),
         nn.ReLU(),
-        nn.Dropout(0.5),
+        nn.Dropout(dropout),
         nn.Linear(4096, classes),
     )

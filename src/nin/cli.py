@@ -5,17 +5,16 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional, arg
 
-from nin.errors import NinError
-from nin.recipe import NetworkName, Plan, RecipeName
+from nin.errors import NinError, OptionError
+from nin.recipe import LARGEST_SIZE, DeviceName, NetworkName, Plan, RecipeName
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -41,7 +40,7 @@ class Train:
     """folder of the new run, which must not exist; runs/ and the time unless given."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """decides first weights, order and dropout."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     """auto takes an accelerator when there is one."""
 
 
@@ -73,9 +72,12 @@ class Report:
 
 def main() -> None:
     """Run the command line: exit code 0, 1 after a dead run, 2 for what the user can put right, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         code = answer(sys.argv[1:])
-        sys.stdout.flush()
+        print(end="", flush=True)
     except NinError as error:
         print(f"nin: {error}", file=sys.stderr)
         code = 2
@@ -83,9 +85,18 @@ def main() -> None:
         print("nin: stopped", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # `nin summary | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute()
         code = 0
+    except OSError as error:
+        mute()
+        print(f"nin: cannot write the answer: {error.strerror}; give another place to print to", file=sys.stderr)
+        code = 2
     sys.exit(code)
+
+
+def mute() -> None:
+    """Send what is still printed nowhere, where its reader has gone."""
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
 
 
 def answer(arguments: list[str]) -> int:
@@ -139,10 +150,13 @@ def train(options: Train) -> int:
     import nin
     from nin.report import duration
 
-    with listener() as (on_start, on_event):
-        result = nin.train(**vars(options), on_start=on_start, on_event=on_event)
-    if result.ended == "interrupted":
-        print("Stopped by Ctrl-C: what follows is of the training done so far.")
+    with progress_bar() as bar:
+        show = Show(bar)
+        try:
+            result = nin.train(**vars(options), on_start=show.start, on_event=show.event)
+        except KeyboardInterrupt:
+            show.say("Stopped before the report was made.")
+            raise
     print(f"test accuracy       {result.test_accuracy:.4f} (95 % interval {result.test_accuracy_low:.4f} to "
           f"{result.test_accuracy_high:.4f}; it covers the test sample, not the seed)")  # fmt: skip
     print(f"validation accuracy {result.validation_accuracy:.4f}")
@@ -152,40 +166,51 @@ def train(options: Train) -> int:
     return {"finished": 0, "dead": 1, "interrupted": 130}[result.ended]
 
 
-@contextlib.contextmanager
-def listener() -> Iterator[tuple[Callable[[Plan, Path], None], "Callable[[Event], None]"]]:
-    """Show a run as it goes: a live bar on a terminal, plain lines elsewhere; the two calls that `nin.train` takes."""
+def progress_bar() -> "Progress":
+    """Make a live bar with loss, images/s and time left; on what is no terminal it is disabled and shows nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console()
-    columns = (
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} images/s "),
         TimeRemainingColumn(),
         TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal or console.is_dumb_terminal,
+        transient=True,
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        show = Show(progress)
-        yield show.start, show.event
 
 
 class Show:
-    """Shows events on a rich progress display, or as lines where that is disabled."""
+    """Shows a run as it goes: on a live bar, or as plain lines where that is disabled."""
 
-    def __init__(self, progress: "Progress") -> None:
-        self.progress = progress
+    def __init__(self, bar: "Progress") -> None:
+        self.bar = bar
         self.last_line = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Print a line, above the bar if there is one; where nobody reads it, the training goes on all the same."""
+        if not self.bar.disable:
+            self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            return
+        try:
+            print(line, flush=True)
+        except OSError:
+            mute()
 
     def start(self, plan: Plan, folder: Path) -> None:
         """Say what will be done, and where."""
         self.plan = plan
         self.began = time.monotonic()
         sizes = ", ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
-        print(f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.epochs} epochs at {sizes}, seed "
-              f"{plan.seed}, {plan.device} in {plan.precision}; writing to {folder}", flush=True)  # fmt: skip
-        self.bar = self.progress.add_task("epoch 1", total=plan.steps, loss=float("nan"), speed=0.0)
+        self.say(
+            f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.epochs} epochs at {sizes}, seed "
+            f"{plan.seed}, {plan.device} in {plan.precision}; writing to {folder}"
+        )
+        self.task = self.bar.add_task("epoch 1", total=plan.steps, loss=float("nan"), speed=0.0)
 
     def event(self, event: "Event") -> None:
         """Show one event."""
@@ -195,26 +220,25 @@ class Show:
         match event:
             case Step(epoch, step, loss, speed):
                 name = f"epoch {epoch}/{self.plan.epochs}"
-                self.progress.update(self.bar, description=name, completed=step, loss=loss, speed=speed)
+                self.bar.update(self.task, description=name, completed=step, loss=loss, speed=speed)
                 now = time.monotonic()
-                if self.progress.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
+                if self.bar.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
                     self.last_line = now
-                    left = (now - self.began) / step * (self.plan.steps - step)
-                    print(f"{name}, step {step}/{self.plan.steps}: loss {loss:.3f}, {speed:,.0f} images/s, "
-                          f"{duration(left)} left", flush=True)  # fmt: skip
+                    left = duration((now - self.began) / step * (self.plan.steps - step))
+                    self.say(
+                        f"{name}, step {step}/{self.plan.steps}: loss {loss:.3f}, {speed:,.0f} images/s, {left} left"
+                    )
             case Epoch():
-                self.progress.console.print(
+                self.say(
                     f"epoch {event.epoch}/{self.plan.epochs} at {event.size}x{event.size}: "
                     f"train loss {event.train_loss:.3f}, accuracy {event.train_accuracy:.4f}; "
                     f"validation loss {event.validation_loss:.3f}, accuracy {event.validation_accuracy:.4f}; "
-                    f"{event.images_per_second:,.0f} images/s, {duration(event.seconds)}",
-                    highlight=False,
-                    soft_wrap=True,
+                    f"{event.images_per_second:,.0f} images/s, {duration(event.seconds)}"
                 )
-            case Trouble(kind, _, _, message):
-                self.progress.console.print(
-                    f"This run is {kind}: {message}", style="bold", highlight=False, soft_wrap=True
-                )
+            case Trouble("interrupted"):
+                self.say(f"{event.message} The evaluation and the report of it follow in a moment.")
+            case Trouble(kind):
+                self.say(f"This run is {kind}: {event.message}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -223,6 +247,7 @@ class Show:
 
 def summary(network: NetworkName, size: int) -> int:
     """Print the network and its table of layers."""
+    import torch
     from rich.console import Console
     from rich.table import Table
 
@@ -230,11 +255,14 @@ def summary(network: NetworkName, size: int) -> int:
     from nin.network import NiN
     from nin.summary import layers
 
-    module = {"nin": NiN, "alexnet": lambda: AlexNet(size=size), "vgg": lambda: VGG(size=size)}[network]()
+    if not 1 <= size <= LARGEST_SIZE:
+        raise OptionError(f"size is from 1 to {LARGEST_SIZE}, not {size}")
+    with torch.device("meta"):  # shapes are enough
+        module = {"nin": NiN, "alexnet": lambda: AlexNet(size=size), "vgg": lambda: VGG(size=size)}[network]()
     found = layers(module, in_channels=1, size=size)
     table = Table("layer", "kind", title=f"{network} at {size}x{size}")
     for heading in ("output shape", "parameters", "multiply-adds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for layer in found:
         shape = " x ".join(map(str, layer.output_shape))
         table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")

@@ -27,7 +27,7 @@ from nin.preprocessing import channels_last
 from nin.recipe import Plan
 from nin.structure import structure
 from nin.summary import layers, parameter_count
-from nin.training import Epoch, Event, Trouble, fit
+from nin.training import Epoch, Event, Step, Trouble, fit
 
 PREDICTIONS_SHOWN = 30
 PICTURES_TO_LIFT_BY = 5000
@@ -150,22 +150,30 @@ def _train(
     """Train in place and write `metrics.jsonl` as epochs end; give the epochs, the troubles and how it ended."""
     epochs: list[Epoch] = []
     troubles: list[Trouble] = []
+    step = 0
     runs.write_lines(folder / "metrics.jsonl", [])
     try:
         for event in fit(network, data.train, data.validation, plan):
-            if isinstance(event, Epoch):
-                epochs.append(event)
-                runs.write_lines(folder / "metrics.jsonl", [asdict(epoch) for epoch in epochs])
-            elif isinstance(event, Trouble):
-                troubles.append(event)
+            match event:
+                case Epoch():
+                    epochs.append(event)
+                    runs.write_lines(folder / "metrics.jsonl", [asdict(epoch) for epoch in epochs])
+                case Trouble():
+                    troubles.append(event)
+                case Step():
+                    step = event.step
             on_event(event)
     except KeyboardInterrupt:
+        runs.write_lines(folder / "metrics.jsonl", [asdict(epoch) for epoch in epochs])  # it may have come during that
+        message = f"Ctrl-C stopped it behind step {step} of {plan.steps}; the model is saved as it stood then."
+        troubles.append(Trouble("interrupted", len(epochs) + 1, step, message))
+        on_event(troubles[-1])
         return epochs, troubles, "interrupted"
     return epochs, troubles, "dead" if any(trouble.kind == "dead" for trouble in troubles) else "finished"
 
 
 def build(plan: Plan, in_channels: int) -> nn.Module:
-    """Build what the plan trains, with first weights drawn by its seed; PyTorch's generator is left as it was."""
+    """Build what the plan trains, with first weights drawn by its seed; the CPU's generator is left as it was."""
     recipe = plan.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -173,9 +181,9 @@ def build(plan: Plan, in_channels: int) -> nn.Module:
             case "nin":
                 network = NiN(in_channels, plan.classes, final_relu=recipe.final_relu, dropout=recipe.dropout)
             case "alexnet":
-                network = AlexNet(in_channels, plan.classes, size=recipe.size)
+                network = AlexNet(in_channels, plan.classes, size=recipe.size, dropout=recipe.dropout)
             case "vgg":
-                network = VGG(in_channels, plan.classes, size=recipe.size)
+                network = VGG(in_channels, plan.classes, size=recipe.size, dropout=recipe.dropout)
         initialise(network, recipe.initialisation)
     return with_batch_norm(network) if recipe.batch_norm else network
 
@@ -224,11 +232,12 @@ def draw(folder: Path, plan: Plan, data: Splits, epochs: list[Epoch], found: tor
 
 def structure_figure(in_channels: int, classes: int) -> Figure:
     """Draw AlexNet, VGG and NiN side by side, at the textbook's 224x224."""
-    networks = {
-        "AlexNet": AlexNet(in_channels, classes),
-        "VGG-11": VGG(in_channels, classes),
-        "NiN": NiN(in_channels, classes),
-    }
+    with torch.device("meta"):  # shapes are enough: VGG's numbers alone would take half a gigabyte
+        networks = {
+            "AlexNet": AlexNet(in_channels, classes),
+            "VGG-11": VGG(in_channels, classes),
+            "NiN": NiN(in_channels, classes),
+        }
     return structure([(name, layers(network, in_channels, 224)) for name, network in networks.items()])
 
 

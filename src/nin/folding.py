@@ -55,6 +55,7 @@ def lift(network: NiN, lowest: float) -> NiN:
     under every score and that the max pool never picks. A later picture's score under `lowest` is cut to zero, the
     least there is.
     """
+    assert isinstance(network.avg1, nn.AdaptiveMaxPool2d), "under an average pool the cells that are cut would count"
     lifted = NiN(network.in_channels, network.classes)
     lifted.load_state_dict(network.state_dict(), strict=True)
     last = lifted.n4[-2]

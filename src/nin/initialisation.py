@@ -1,12 +1,11 @@
 """Which weights does training start from?"""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import nn
 
 from nin.errors import OptionError
-
-Initialisation = Literal["default", "xavier", "he"]
+from nin.recipe import Initialisation
 
 
 def initialise(network: nn.Module, scheme: Initialisation) -> None:

@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Callable
+from operator import index
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
@@ -11,11 +12,9 @@ from nin import experiment
 from nin.data import LabelledImages, fashion_mnist
 from nin.errors import OptionError
 from nin.preprocessing import channel_statistics
-from nin.recipe import NetworkName, Plan, Recipe, RecipeName, named
+from nin.recipe import DeviceName, NetworkName, Plan, Recipe, RecipeName, named
 from nin.runs import refuse_existing
 from nin.training import Event
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def train(
@@ -48,6 +47,10 @@ def train(
 
     """
     data, run = (None if path is None else Path(path) for path in (data, run))
+    try:
+        seed, epochs = index(seed), None if epochs is None else index(epochs)
+    except TypeError:
+        raise OptionError(f"seed and epochs are whole numbers, not {seed!r} and {epochs!r}") from None
     chosen = named(recipe, network, epochs)
     where = find_device(device)
     if not 0 <= seed < 2**63:
@@ -84,7 +87,7 @@ def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.devi
         mean=mean,
         std=std,
         device=device.type,
-        precision="bfloat16" if recipe.fast and computes_in_bfloat16(device) else "float32",
+        precision="bfloat16" if recipe.bfloat16 and computes_in_bfloat16(device) else "float32",
         threads=torch.get_num_threads(),
     )
 

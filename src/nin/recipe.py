@@ -1,12 +1,16 @@
 """What will a run do? The recipe, the plan that a recipe becomes, and the named recipes."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from nin.errors import OptionError
 
 NetworkName = Literal["nin", "alexnet", "vgg"]
 RecipeName = Literal["quick", "seed"]
+Initialisation = Literal["default", "xavier", "he"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+LARGEST_SIZE = 4096  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -15,9 +19,9 @@ class Recipe:
 
     `size` is the side in pixels to which pictures are resized. `normalise` subtracts the training images' mean and
     divides by their standard deviation; without it pixels are 0..1. `batch_norm` trains the twin and folds it.
-    `final_relu` trains NiN with its last ReLU, which can die; without it, the ReLU is put on at the end (`folding.lift`).
+    `final_relu` trains NiN with its last ReLU, which can die; without, it is put on at the end (`folding.lift`).
     `warm_up` is the share of all steps in which the learning rate rises from 0; with `decay` it then falls in a line to
-    0. `fast` allows channels-last tensors and bf16 autocast where the processor has it.
+    0. `bfloat16` computes in bf16 (autocast) where the processor has it.
     """
 
     name: str
@@ -32,11 +36,11 @@ class Recipe:
     decay: bool = True
     label_smoothing: float = 0.1
     dropout: float = 0.0
-    initialisation: Literal["default", "xavier", "he"] = "he"
+    initialisation: Initialisation = "he"
     normalise: bool = True
     batch_norm: bool = True
     final_relu: bool = False
-    fast: bool = True
+    bfloat16: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -46,7 +50,7 @@ class Recipe:
 
         """
         for field, low, high in (
-            ("size", 1, 4096),
+            ("size", 1, LARGEST_SIZE),
             ("epochs", 1, 10_000),
             ("batch_size", 2 if self.batch_norm else 1, 1_000_000),
             ("learning_rate", 0, 1000),
@@ -133,7 +137,7 @@ def seed(epochs: int = 10) -> Recipe:
         normalise=False,
         batch_norm=False,
         final_relu=True,
-        fast=False,
+        bfloat16=False,
     )
 
 
@@ -147,7 +151,7 @@ def named(name: RecipeName, network: NetworkName = "nin", epochs: int | None = N
     recipes = {"quick": quick, "seed": seed}
     if name not in recipes:
         raise OptionError(f"there is no recipe {name!r}: the recipes are {', '.join(recipes)}")
-    if network not in ("nin", "alexnet", "vgg"):
-        raise OptionError(f"there is no network {network!r}: the networks are nin, alexnet, vgg")
+    if network not in get_args(NetworkName):
+        raise OptionError(f"there is no network {network!r}: the networks are {', '.join(get_args(NetworkName))}")
     recipe = recipes[name]() if epochs is None else recipes[name](epochs)
     return replace(recipe, network=network)

@@ -1,5 +1,6 @@
 """What does a run leave on the disk? The run folder, in which every file is whole or absent."""
 
+import contextlib
 import json
 import os
 import time
@@ -20,7 +21,7 @@ def refuse_existing(folder: Path) -> None:
         RunError: `folder` exists.
 
     """
-    if folder.exists():
+    if os.path.lexists(folder):
         raise RunError(f"{folder} is there already: name a new folder with --run, or remove it first")
 
 
@@ -39,11 +40,11 @@ def new_run(folder: Path | None = None) -> Path:
         except FileExistsError:
             if not named_by_time:
                 refuse_existing(folder)
+                raise
             folder = folder.with_name(f"{folder.name.split('_')[0]}_{attempt}")  # two runs in one second
         except OSError as error:
             raise RunError(f"cannot make the run folder {folder}: {error.strerror}; name another with --run") from error
         else:
-            (folder / "figures").mkdir()
             return folder
     raise RunError(f"cannot find a free name beside {folder}; name one with --run")
 
@@ -64,16 +65,15 @@ def write(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror}; free space, or name another folder with --run"
-        ) from error
+        raise RunError(f"cannot write {path}: {error.strerror}; make room or write elsewhere") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as readable JSON; a number that is not finite, which JSON cannot hold, becomes null."""
-    write(path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
@@ -117,7 +117,7 @@ def _read(path: Path) -> str:
 def _parse(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not JSON: {error}; was it edited?") from error
 
 

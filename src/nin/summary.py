@@ -28,7 +28,8 @@ class Layer:
 def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
     """Send one picture of (in_channels, size, size) through `network` and describe each layer in the order met.
 
-    Works on a copy without storage, so it costs neither memory nor arithmetic, and `network` is not touched.
+    Works on a copy without storage, so there is no arithmetic and `network` is not touched. A network that was itself
+    made under `torch.device("meta")` costs no memory either.
 
     Raises:
         NinError: `network` cannot take that size.

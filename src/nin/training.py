@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.data import LabelledImages
-from nin.errors import OptionError
 from nin.evaluation import autocast, evaluate, scores
 from nin.preprocessing import channels_last, prepare
 from nin.recipe import Plan
@@ -53,9 +52,9 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trouble:
-    """The run does not learn: "dead" ends it, "stalled" warns; `message` says it in plain words, with what to try."""
+    """What is wrong with a run, in plain words in `message`: "dead" and "interrupted" end it, "stalled" warns."""
 
-    kind: Literal["dead", "stalled"]
+    kind: Literal["dead", "stalled", "interrupted"]
     epoch: int
     step: int
     message: str
@@ -70,17 +69,11 @@ def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, p
     Order and dropout are functions of (plan.seed, epoch): the same plan gives the same weights on the same processor
     and thread count. PyTorch's global generator is seeded at each epoch's start. The ragged end of an epoch is left
     out; another order leaves out others the next time.
-
-    Raises:
-        OptionError: fewer training images than a batch.
-
     """
     recipe, device = plan.recipe, torch.device(plan.device)
-    if len(train) < recipe.batch_size:
-        raise OptionError(f"a batch of {recipe.batch_size} needs as many training images, and there are {len(train)}")
+    assert plan.steps_per_epoch * recipe.batch_size <= len(train), "the plan was resolved for other images"
     network.to(device)
-    if recipe.fast:
-        channels_last(network)
+    channels_last(network)
     images, labels = train.images.to(device), train.labels.to(device)
     optimiser = torch.optim.SGD(
         network.parameters(),
@@ -113,7 +106,7 @@ def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, p
                 continue
             sum_of_losses, now = total[0].item(), time.perf_counter()
             mean_loss = (sum_of_losses - at_last_look) / (index - seen)
-            trouble = watch.look(epoch, step, mean_loss, output)
+            trouble = watch.look(epoch, step, mean_loss, index - seen, output)
             if trouble:
                 yield trouble
                 if trouble.kind == "dead":
@@ -127,6 +120,9 @@ def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, p
         held_out = evaluate(found, validation.labels, recipe.label_smoothing)
         speed = plan.steps_per_epoch * recipe.batch_size / seconds
         yield Epoch(epoch, size, train_loss, train_accuracy, held_out.loss, held_out.accuracy, speed, seconds)
+        if not math.isfinite(held_out.loss):
+            yield watch.not_finite(epoch, epoch * plan.steps_per_epoch, held_out.loss)
+            return
 
 
 class Watch:
@@ -135,36 +131,38 @@ class Watch:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.chance = math.log(plan.classes)
-        self.losses: list[float] = []
+        self.total, self.steps = 0.0, 0  # the losses of the present window, and how many steps they are of
         self.warned = False
+        self.cure = "Try another seed" + ("." if plan.recipe.name == "quick" else ", or the recipe quick.")
 
-    def look(self, epoch: int, step: int, loss: float, scores: Tensor) -> Trouble | None:
-        """Say what is wrong after `step`, if anything is."""
-        rate = f"{self.plan.recipe.learning_rate:g}"
+    def look(self, epoch: int, step: int, loss: float, steps: int, scores: Tensor) -> Trouble | None:
+        """Say what is wrong after `step`, if anything is; `loss` is the mean over the last `steps`."""
         if not math.isfinite(loss):
-            return Trouble(
-                "dead", epoch, step,
-                f"the loss became {loss} in step {step}: the steps are too large. Try a learning rate under {rate}, a "
-                "longer warm-up, or the recipe quick, whose batch norm bears such steps.",
-            )  # fmt: skip
+            return self.not_finite(epoch, step, loss)
         if not scores.any():
             return Trouble(
                 "dead", epoch, step,
                 f"every score of the batch in step {step} is exactly zero: the last ReLU lets nothing through, "
-                "no gradient comes back, and the accuracy stays at chance. Try another seed, a learning rate under "
-                f"{rate}, or the recipe quick, which trains with batch norm and puts that ReLU on at the end.",
+                f"no gradient comes back, and the accuracy stays at chance. {self.cure}",
             )  # fmt: skip
         if step > self.plan.warm_up_steps and not self.warned:
-            self.losses = [*self.losses[1 - STALL_WINDOW :], loss]
-            if len(self.losses) == STALL_WINDOW and abs(np.mean(self.losses) - self.chance) < STALL_MARGIN:
-                self.warned = True
-                return Trouble(
-                    "stalled", epoch, step,
-                    f"the loss has stood at ln({self.plan.classes}) = {self.chance:.3f}, which is guessing, for "
-                    f"{STALL_WINDOW} steps: the network does not learn yet and may never. Try another seed, or the "
-                    "recipe quick.",
-                )  # fmt: skip
+            self.total, self.steps = self.total + loss * steps, self.steps + steps
+            if self.steps >= STALL_WINDOW:
+                mean, window = self.total / self.steps, self.steps
+                self.total, self.steps = 0.0, 0
+                if abs(mean - self.chance) < STALL_MARGIN:
+                    self.warned = True
+                    return Trouble(
+                        "stalled", epoch, step,
+                        f"the loss has stood at ln({self.plan.classes}) = {self.chance:.3f}, which is guessing, for "
+                        f"{window} steps: the network does not learn yet and may never. {self.cure}",
+                    )  # fmt: skip
         return None
+
+    def not_finite(self, epoch: int, step: int, loss: float) -> Trouble:
+        """Say that the loss is no number any more."""
+        message = f"the loss became {loss} in step {step}: the steps were too large for these weights. {self.cure}"
+        return Trouble("dead", epoch, step, message)
 
 
 def order(plan: Plan, epoch: int, images: int) -> Tensor:
