@@ -11,8 +11,7 @@ from torch import nn
 from nin.data import LabelledImages, Splits
 from nin.errors import OptionError
 from nin.evaluation import evaluate, scores
-from nin.experiment import build
-from nin.folding import fold
+from nin.experiment import build, ship
 from nin.planning import resolve
 from nin.recipe import Plan, Recipe, quick, seed
 from nin.training import STALL_WINDOW, Epoch, Event, Step, Trouble, Watch, fit, order
@@ -26,12 +25,14 @@ def planned(splits: Splits, recipe: Recipe = SMALL, start: int = 0) -> tuple[Pla
     return plan, build(plan, splits.train.images.shape[1])
 
 
-def test_it_learns_and_the_folded_network_keeps_what_was_learnt(splits: Splits):
-    plan, network = planned(splits, replace(SMALL, epochs=4))
+@pytest.mark.parametrize("start", range(3))
+def test_it_learns_from_any_start_and_what_ships_keeps_what_was_learnt(splits: Splits, start: int):
+    # With the last ReLU in training, a class map dies for half of the starts, and the accuracy ends at 0.45 to 0.81.
+    plan, network = planned(splits, replace(SMALL, epochs=4), start)
     epochs = [event for event in fit(network, splits.train, splits.validation, plan) if isinstance(event, Epoch)]
     assert epochs[-1].validation_accuracy > 0.95
     assert epochs[-1].train_loss < epochs[0].train_loss
-    found = scores(fold(network), splits.test.images, 67, plan.mean, plan.std)
+    found = scores(ship(network, plan, splits.train), splits.test.images, 67, plan.mean, plan.std)
     assert evaluate(found, splits.test.labels).accuracy > 0.95
 
 
@@ -87,7 +88,7 @@ def test_it_trains_any_module_and_colour_and_other_class_counts():
 
 
 def test_all_scores_exactly_zero_is_a_dead_run_and_ends_it(splits: Splits):
-    plan, network = planned(splits, replace(SMALL, batch_norm=False))
+    plan, network = planned(splits, replace(SMALL, batch_norm=False, final_relu=True))
     nn.init.constant_(network.n4[4].bias, -1e6)
     events = list(fit(network, splits.train, splits.validation, plan))
     assert len(events) == 1

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -41,7 +42,7 @@ STYLE: dict[Any, Any] = {
 # Pictures
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(["default", STYLE])
 def sample(
     images: UInt8[Tensor, "images channels height width"], labels: Int64[Tensor, "images"], names: Sequence[str]
 ) -> Figure:
@@ -63,7 +64,7 @@ def sample(
     return _settled(figure)
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(["default", STYLE])
 def prediction(
     images: UInt8[Tensor, "images channels height width"],
     labels: Int64[Tensor, "images"],
@@ -101,7 +102,7 @@ def _pixels(image: UInt8[Tensor, "channels height width"]) -> UInt8[np.ndarray, 
 # Curves
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(["default", STYLE])
 def loss(epochs: Sequence[Mapping[str, Any]], classes: int, label_smoothing: float = 0.0) -> Figure:
     """Draw loss and accuracy of both splits against the epoch.
 
@@ -177,7 +178,7 @@ def _mark_sizes(axes: Axes, epochs: Sequence[Mapping[str, Any]], end: str) -> No
 # Mistakes
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(["default", STYLE])
 def confusion(matrix: Int64[Tensor, "classes classes"], names: Sequence[str]) -> Figure:
     """Draw the confusion matrix: a row for each true class with its recall, a column for each predicted one.
 

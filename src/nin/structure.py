@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-import matplotlib
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
@@ -54,7 +54,7 @@ class Box:
         return self.layer.name.rpartition(".")[0]
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(["default", STYLE])
 def structure(networks: Sequence[tuple[str, Sequence[Layer]]]) -> Figure:
     """Draw the networks side by side, each from its picture down to its scores.
 
