@@ -17,8 +17,9 @@ import reference
 import torch
 
 from nin.data import LabelledImages, fashion_mnist
+from nin.environment import processor
 from nin.evaluation import scores
-from nin.experiment import build, processor, ship
+from nin.experiment import build, ship
 from nin.planning import find_device, resolve
 from nin.recipe import quick
 from nin.training import Step, fit

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from nin.data import Splits
 from nin.errors import RunError
 from nin.evaluation import evaluate, scores
-from nin.experiment import commit, run
+from nin.experiment import run
 from nin.network import NiN
 from nin.planning import resolve
 from nin.recipe import Plan, quick
@@ -101,8 +101,3 @@ def test_an_existing_run_is_not_touched(splits: Splits, tmp_path: Path):
     with pytest.raises(RunError, match="is there already"):
         run(small(splits), splits, tmp_path)
     assert files(tmp_path) == {"notes.txt"}
-
-
-def test_the_commit_is_this_checkouts():
-    found = commit()
-    assert found is None or len(found.rstrip("+")) == 40
