@@ -117,7 +117,8 @@ def quick(epochs: int = 4) -> Recipe:
     """Train the twin with batch norm and without the last ReLU at 67x67, and ship the printed network: the default.
 
     Command: `nin train --seed N`. Over the seeds 0, 1, 2: 2 min 39 s on 2 cores (AMD EPYC, Zen 5), validation
-    0.9293 ± 0.0021, test 0.9251 ± 0.0025. One epoch: 40 s, validation 0.9032 ± 0.0020 over ten seeds (docs/lab-notes.md).
+    0.9293 ± 0.0021, test 0.9251 ± 0.0025. One epoch: 40 s, validation 0.9032 ± 0.0020 over
+    ten seeds (docs/lab-notes.md).
     """
     return Recipe("quick", epochs=epochs)
 
