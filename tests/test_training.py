@@ -142,6 +142,12 @@ def test_a_batch_larger_than_the_data_is_one_clear_error(splits: Splits):
         resolve(replace(SMALL, batch_size=1000), splits.train, 0, CPU)
 
 
+def test_a_plan_for_more_images_is_one_clear_error(splits: Splits):
+    plan, network = planned(splits)
+    with pytest.raises(OptionError, match=r"512 training images .* 128"):
+        next(fit(network, splits.validation, splits.validation, plan))
+
+
 def test_the_seed_recipe_trains_plain_and_at_its_own_precision(splits: Splits):
     plan, network = planned(splits, replace(seed(epochs=1), size=67, batch_size=64))
     assert plan.precision == "float32"

@@ -206,9 +206,10 @@ class Show:
         self.plan = plan
         self.began = time.monotonic()
         sizes = ", ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
+        epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
         self.say(
-            f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.epochs} epochs at {sizes}, seed "
-            f"{plan.seed}, {plan.device} in {plan.precision}; writing to {folder}"
+            f"{plan.recipe.network} by the recipe {plan.recipe.name}: {epochs} at {sizes}, seed {plan.seed}, "
+            f"{plan.device} in {plan.precision}; writing to {folder}"
         )
         self.task = self.bar.add_task("epoch 1", total=plan.steps, loss=float("nan"), speed=0.0)
 

@@ -35,8 +35,8 @@ class Result:
 
     Accuracies and losses (mean cross-entropy, nats) are of the network that ships, in float32. `test_accuracy_low` and
     `test_accuracy_high` bound the 95 % Wilson interval, which covers the test sample and not the seed. `seconds` is the
-    whole run up to the last evaluation, `training_seconds` the epochs' training alone. `multiply_adds` are of one
-    picture at the size that ships. `listing` is the printed network.
+    whole run up to the last evaluation, `training_seconds` the training of the finished epochs. `multiply_adds` are of
+    one picture at the size that ships. `listing` is the printed network.
     """
 
     folder: Path

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.data import LabelledImages
+from nin.errors import OptionError
 from nin.evaluation import autocast, evaluate, scores
 from nin.preprocessing import channels_last, prepare
 from nin.recipe import Plan
@@ -69,9 +70,17 @@ def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, p
     Order and dropout are functions of (plan.seed, epoch): the same plan gives the same weights on the same processor
     and thread count. PyTorch's global generator is seeded at each epoch's start. The ragged end of an epoch is left
     out; another order leaves out others the next time.
+
+    Raises:
+        OptionError: the plan was resolved for more training images than there are.
+
     """
     recipe, device = plan.recipe, torch.device(plan.device)
-    assert plan.steps_per_epoch * recipe.batch_size <= len(train), "the plan was resolved for other images"
+    needed = plan.steps_per_epoch * recipe.batch_size
+    if len(train) < needed:
+        raise OptionError(
+            f"the plan takes {needed} training images an epoch, and there are {len(train)}: resolve another"
+        )
     network.to(device)
     channels_last(network)
     images, labels = train.images.to(device), train.labels.to(device)
