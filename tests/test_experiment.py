@@ -1,7 +1,7 @@
 """Does a plan become a whole run folder, whatever way the training ends?"""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +68,7 @@ def test_a_run_leaves_its_whole_folder_and_the_figures_of_the_network_that_ships
 
 def test_the_plan_is_on_the_disk_before_the_first_step(splits: Splits, tmp_path: Path):
     def look(plan: Plan, folder: Path) -> None:
-        assert json.loads((folder / "plan.json").read_text()) == json.loads(json.dumps(plan.to_json()))
+        assert json.loads((folder / "plan.json").read_text()) == json.loads(json.dumps(asdict(plan)))
         assert files(folder) == {"plan.json", "environment.json"}
         raise InterruptedError
 

@@ -1,7 +1,7 @@
 """Do recipes refuse nonsense, and does the learning rate go where the plan says?"""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_the_seed_recipe_is_the_seeds_job():
 
 def test_a_plan_survives_json():
     resolved = plan(quick())
-    read = json.loads(json.dumps(resolved.to_json()))
+    read = json.loads(json.dumps(asdict(resolved)))
     assert Recipe(**read.pop("recipe")) == resolved.recipe
     assert read["sizes"] == [67] * 4
     assert read["seed"] == 0

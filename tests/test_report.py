@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -45,7 +46,7 @@ def run(tmp_path: Path, drawn: Path) -> Path:
     """Make the folder of a finished run of two epochs."""
     shutil.copytree(drawn, tmp_path / "figures")
     plan = Plan(quick(2), 7, (67, 67), 429, len(NAMES), (0.286,), (0.353,), "cpu", "bfloat16", 2)
-    runs.write_json(tmp_path / "plan.json", plan.to_json())
+    runs.write_json(tmp_path / "plan.json", asdict(plan))
     epoch = {"size": 67, "train_accuracy": 0.85, "validation_accuracy": 0.8765, "images_per_second": 1040.4}
     epoch |= {"train_loss": 0.9, "validation_loss": 0.8123, "seconds": 52.8}
     runs.write_lines(tmp_path / "metrics.jsonl", [{"epoch": 1} | epoch, {"epoch": 2} | epoch])
@@ -172,7 +173,7 @@ def test_listing_epochs_plan_and_environment_are_there(run: Path) -> None:
 
 def test_the_seeds_recipe_and_a_growing_size_are_told_in_words(run: Path) -> None:
     plan = Plan(seed(3), 0, (67, 67, 224), 429, len(NAMES), (0.0,), (1.0,), "cuda", "float32", 1)
-    runs.write_json(run / "plan.json", plan.to_json())
+    runs.write_json(run / "plan.json", asdict(plan))
     change(run / "environment.json", device="NVIDIA H200", commit=None)
     text = Page(render(run)).text
     assert "epoch by epoch 67, 67, 224" in text

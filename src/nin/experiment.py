@@ -63,12 +63,8 @@ class Result:
         return {key: value for key, value in vars(self).items() if key not in ("folder", "network")}
 
 
-def unheard(event: Event) -> None:
-    """Listen to nothing."""
-
-
-def start_unheard(plan: Plan, folder: Path) -> None:
-    """Listen to nothing."""
+def unheard(*told: object) -> None:
+    """Listen to nothing, whatever is told."""
 
 
 def run(
@@ -77,7 +73,7 @@ def run(
     folder: Path | None = None,
     *,
     command: str = "nin.experiment.run(plan, data)",
-    on_start: Callable[[Plan, Path], None] = start_unheard,
+    on_start: Callable[[Plan, Path], None] = unheard,
     on_event: Callable[[Event], None] = unheard,
 ) -> Result:
     """Train as `plan` says, evaluate, and leave a run folder with everything in it.
@@ -100,7 +96,7 @@ def run(
     """
     began = time.perf_counter()
     folder = runs.new_run(folder)
-    runs.write_json(folder / "plan.json", plan.to_json())
+    runs.write_json(folder / "plan.json", asdict(plan))
     runs.write_json(folder / "environment.json", environment(plan, data, command))
     on_start(plan, folder)
 

@@ -26,7 +26,7 @@ def train(
     run: str | Path | None = None,
     seed: int = 0,
     device: DeviceName = "auto",
-    on_start: Callable[[Plan, Path], None] = experiment.start_unheard,
+    on_start: Callable[[Plan, Path], None] = experiment.unheard,
     on_event: Callable[[Event], None] = experiment.unheard,
 ) -> experiment.Result:
     """Train on Fashion-MNIST and leave a run folder: what `nin train` does, with the same options.

@@ -1,7 +1,7 @@
 """What will a run do? The recipe, the plan that a recipe becomes, and the named recipes."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from nin.errors import OptionError
 
@@ -107,10 +107,6 @@ class Plan:
         rise = (step + 1) / (self.warm_up_steps + 1)
         fall = (self.steps - step) / max(1, self.steps - self.warm_up_steps) if self.recipe.decay else 1.0
         return self.recipe.learning_rate * min(rise, fall, 1.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the plan as JSON can hold it."""
-        return asdict(self)
 
 
 def quick(epochs: int = 4) -> Recipe:
