@@ -93,11 +93,14 @@ def first(images: LabelledImages, classes: int) -> LabelledImages:
 
 
 def changed(recipe: Recipe, changes: tuple[str, ...]) -> Recipe:
-    """Replace fields of the recipe; each value is read as the field's present type."""
+    """Replace fields of the recipe; each value is read as the field's present type. `size=99` means 99 throughout."""
     values: dict[str, Any] = {}
     for change in changes:
         field, _, text = change.partition("=")
         old = getattr(recipe, field)
+        if field == "size":
+            recipe = recipe.at(int(text))
+            continue
         values[field] = {"True": True, "False": False}[text] if isinstance(old, bool) else type(old)(text)
     return replace(recipe, **values)
 

@@ -77,7 +77,7 @@ def reference_training(train: LabelledImages, size: int, steps: int) -> Timed:
 
 def ours_training(train: LabelledImages, size: int, steps: int, batch_norm: bool) -> Timed:
     """Give a function that makes some more steps of ours, through `fit` itself, as the recipe quick does."""
-    recipe = replace(quick(epochs=100), size=size, batch_norm=batch_norm, final_relu=True, learning_rate=0.01)
+    recipe = replace(quick(epochs=100.0).at(size), batch_norm=batch_norm, final_relu=True, learning_rate=0.01)
     plan = resolve(recipe, train, 0, CPU)
     events = fit(build(plan, 1), train, train.subset(torch.arange(1)), plan)
     made = (
@@ -104,7 +104,7 @@ def reference_inference(train: LabelledImages, size: int, images: int) -> Timed:
 
 def ours_inference(train: LabelledImages, size: int, images: int, precision: str) -> Timed:
     """Give a function that predicts with ours, as evaluation does."""
-    plan = resolve(replace(quick(), size=size), train, 0, CPU)
+    plan = resolve(quick().at(size), train, 0, CPU)
     network, pictures = ship(build(plan, 1), plan, train.subset(torch.arange(256))), train.images[:images]
     return clocked(lambda: scores(network, pictures, size, plan.mean, plan.std, precision).argmax(dim=1), images)
 

@@ -11,13 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from nin.cli import Show, parse, progress_bar
-from nin.data import find
+from nin.data import fashion_mnist, find
 from nin.errors import DataError
+from nin.planning import resolve
+from nin.recipe import quick
+from nin.runs import write_json
 
 NIN = [sys.executable, "-c", "from nin.cli import main; main()"]
 
@@ -38,7 +43,8 @@ def data() -> Path:
 def test_options_arrive():
     options = parse(["train", "--recipe", "seed", "--network", "vgg", "--epochs", "3", "--seed", "5", "--run", "x"])
     assert vars(options) == {
-        "recipe": "seed", "network": "vgg", "epochs": 3, "data": None, "run": Path("x"), "seed": 5, "device": "auto",
+        "recipe": "seed", "network": "vgg", "minutes": None, "epochs": 3, "plan": None, "resume": None, "data": None,
+        "run": Path("x"), "seed": 5, "device": "auto",
     }  # fmt: skip
 
 
@@ -48,6 +54,11 @@ def test_options_arrive():
         (["train", "--recipe", "slow"], "slow"),
         (["train", "--epochs", "many"], "many"),
         (["train", "--epochs", "0"], "epochs"),
+        (["train", "--minutes", "0"], "minutes"),
+        (["train", "--minutes", "5", "--epochs", "3"], "minutes and epochs"),
+        (["train", "--plan", "/nonexistent/plan.json"], "/nonexistent/plan.json"),
+        (["train", "--resume", "/nonexistent"], "/nonexistent"),
+        (["train", "--resume", "run", "--seed", "1"], "seed cannot be given with resume"),
         (["train", "--seed", "-1"], "-1"),
         (["train", "--fast"], "--fast"),
         (["train", "--data", "/nonexistent"], "/nonexistent"),
@@ -147,6 +158,36 @@ def test_one_epoch_trains_and_reports(data: Path, tmp_path: Path):
     assert (tmp_path / "run" / "report.html").read_text() == page
 
 
+def test_too_few_minutes_are_refused_with_what_would_do(data: Path, tmp_path: Path):
+    answer = nin("train", "--minutes", "0.05", "--data", data, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert re.fullmatch(r"nin: 0\.05 minutes are too few: .*; give [0-9.]+ or more\n", answer.stderr)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_run_resumed_has_the_weights_of_the_plan_replayed(data: Path, tmp_path: Path):
+    train = fashion_mnist(data).train
+    plan = resolve(quick(), train, 0, torch.device("cpu"))
+    plan = replace(plan, sizes=(67,) * 3, steps_by_epoch=(3, 3, 3), schedule=((0.0, 1.0), (9.0, 0.0)))
+    write_json(tmp_path / "plan.json", asdict(plan))
+    given = ("--plan", tmp_path / "plan.json", "--data", data, "--seed", "7")
+    replayed = nin("train", *given, "--run", tmp_path / "through")
+    assert replayed.returncode == 0, replayed.stderr
+    with subprocess.Popen([*NIN, "train", *given, "--run", tmp_path / "run"], stdout=subprocess.PIPE) as process:
+        while not list(tmp_path.glob("run/state/*.pt")):
+            assert process.poll() is None
+        process.kill()
+    assert not (tmp_path / "run" / "result.json").exists()
+    resumed = nin("train", "--resume", tmp_path / "run", "--data", data)
+    assert resumed.returncode == 0, resumed.stderr
+    through, killed = ((tmp_path / run / "model" / "model.safetensors").read_bytes() for run in ("through", "run"))
+    assert through == killed
+    assert json.loads((tmp_path / "run" / "plan.json").read_text())["seed"] == 7
+    again = nin("train", "--resume", tmp_path / "run", "--data", data)
+    assert again.returncode == 2
+    assert "has ended" in again.stderr
+
+
 def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -169,6 +210,7 @@ def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
     assert process.wait() == 130
     assert b"Ctrl-C stopped it behind step" in shown
     assert b"Traceback" not in shown
+    assert json.loads((tmp_path / "run" / "plan.json").read_text())["minutes"] == 5
     assert json.loads((tmp_path / "run" / "result.json").read_text())["ended"] == "interrupted"
     assert (tmp_path / "run" / "report.html").exists()
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()

@@ -1,6 +1,9 @@
 """Does a plan become a whole run folder, whatever way the training ends?"""
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,13 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nin.budget import stretched
 from nin.data import Splits
 from nin.errors import RunError
 from nin.evaluation import evaluate, scores
 from nin.experiment import run
 from nin.network import NiN
-from nin.planning import resolve
+from nin.planning import read_plan, resolve
 from nin.recipe import Plan, quick
+from nin.runs import read_state
 from nin.training import Event, Step
 
 FILES = {
@@ -34,7 +39,7 @@ FILES = {
 
 
 def small(splits: Splits) -> Plan:
-    return resolve(replace(quick(epochs=2), batch_size=32), splits.train, 0, torch.device("cpu"))
+    return resolve(replace(quick(epochs=2.0), batch_size=32), splits.train, 0, torch.device("cpu"))
 
 
 def files(folder: Path) -> set[str]:
@@ -85,12 +90,12 @@ def test_ctrl_c_saves_and_reports_what_was_done(splits: Splits, tmp_path: Path, 
     result = run(small(splits), splits, tmp_path / "run", on_event=press)
     assert result.ended == "interrupted"
     assert result.epochs == epochs
-    assert files(tmp_path / "run") == FILES
+    assert {name for name in files(tmp_path / "run") if not name.startswith("state/")} == FILES
     assert "interrupted" in (tmp_path / "run" / "report.html").read_text().lower()
 
 
 def test_a_dead_run_says_so_in_its_report(splits: Splits, tmp_path: Path):
-    recipe = replace(quick(epochs=2), batch_size=32, batch_norm=False, learning_rate=1000.0, warm_up=0.0)
+    recipe = replace(quick(epochs=2.0), batch_size=32, batch_norm=False, muon=0.0, learning_rate=1000.0, warm_up=0.0)
     result = run(resolve(recipe, splits.train, 0, torch.device("cpu")), splits, tmp_path / "run")
     assert result.ended == "dead"
     assert result.troubles[0][1:] in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "'")
@@ -101,3 +106,57 @@ def test_an_existing_run_is_not_touched(splits: Splits, tmp_path: Path):
     with pytest.raises(RunError, match="is there already"):
         run(small(splits), splits, tmp_path)
     assert files(tmp_path) == {"notes.txt"}
+
+
+def in_a_process(folder: Path, *arguments: str) -> int:
+    """Carry out `killed.py` and give its exit status, which is minus the signal that killed it."""
+    program = [sys.executable, "killed.py", folder, *arguments]
+    return subprocess.run(program, cwd=Path(__file__).parent, capture_output=True, check=False).returncode
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_run_killed_while_it_writes_goes_on_to_the_same_weights_bit_for_bit(tmp_path: Path):
+    assert in_a_process(tmp_path / "through") == 0
+    run = tmp_path / "killed"
+    # In metrics.jsonl before the first state, twice in states, and in a figure when the training is over.
+    for write in ("3", "4", "9", "12"):
+        assert in_a_process(run, write) == -signal.SIGKILL
+        assert not (run / "report.html").exists()
+    assert in_a_process(run) == 0
+    assert files(run) == FILES
+    assert weights(run) == weights(tmp_path / "through")
+    lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (run, tmp_path / "through")]
+    for resumed, through in zip(*lines, strict=True):
+        timeless = [
+            {key: value for key, value in json.loads(line).items() if key not in ("seconds", "images_per_second")}
+            for line in (resumed, through)
+        ]
+        assert timeless[0] == timeless[1]
+    with pytest.raises(RunError, match="has ended"):
+        read_state(run)
+
+
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_weights_of_one_that_ran_through(splits: Splits, tmp_path: Path):
+    def press(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 20:
+            raise KeyboardInterrupt
+
+    run(small(splits), splits, tmp_path / "through")
+    stopped = run(small(splits), splits, tmp_path / "run", on_event=press)
+    assert files(stopped.folder) > FILES
+    result = run(small(splits), splits, tmp_path / "run", state=read_state(tmp_path / "run"))
+    assert result.ended == "finished"
+    assert result.troubles == ()
+    assert files(tmp_path / "run") == FILES
+    assert weights(tmp_path / "run") == weights(tmp_path / "through")
+
+
+def test_a_revised_plan_is_written_down_and_replays_to_the_same_weights(splits: Splits, tmp_path: Path):
+    run(small(splits), splits, tmp_path / "run", revise=lambda plan, epoch: stretched(plan, epoch.epoch, 0.5))
+    executed = read_plan(tmp_path / "run" / "plan.json")
+    assert executed.steps_by_epoch == (16, 8)
+    run(executed, splits, tmp_path / "again")
+    assert weights(tmp_path / "again") == weights(tmp_path / "run")

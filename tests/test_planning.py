@@ -11,20 +11,42 @@ import torch
 
 from nin.data import Splits
 from nin.errors import NinError, OptionError
-from nin.planning import find_device, resolve, train
+from nin.planning import find_device, fitting, read_plan, resolve, train
 from nin.preprocessing import channel_statistics
 from nin.recipe import quick, seed
 
+CPU = torch.device("cpu")
+SMALL = replace(quick(epochs=3.0), batch_size=100)
+
 
 def test_a_plan_is_resolved_from_the_training_images(splits: Splits):
-    plan = resolve(replace(quick(epochs=3), batch_size=100), splits.train, 7, torch.device("cpu"))
-    assert (plan.seed, plan.sizes, plan.steps_per_epoch, plan.classes) == (7, (67, 67, 67), 5, 4)
+    plan = resolve(SMALL, splits.train, 7, CPU)
+    assert (plan.seed, plan.sizes, plan.steps_by_epoch, plan.classes) == (7, (67, 67, 67), (5, 5, 5), 4)
     assert (plan.mean, plan.std) == channel_statistics(splits.train.images)
     assert plan.device == "cpu"
+    assert plan.minutes is None
 
 
 def test_the_seed_recipe_is_never_sped_up(splits: Splits):
-    assert resolve(seed(), splits.train, 0, torch.device("cpu")).precision == "float32"
+    assert resolve(seed(), splits.train, 0, CPU).precision == "float32"
+
+
+def test_a_plan_for_other_images_is_refused(splits: Splits):
+    plan = resolve(SMALL, splits.train, 0, CPU)
+    assert fitting(plan, splits.train) == plan
+    for other, said in (
+        (replace(plan, classes=10), "classes"),
+        (replace(plan, mean=(0.0,) * 3, std=(1.0,) * 3), "channels"),
+    ):
+        with pytest.raises(OptionError, match=said):
+            fitting(other, splits.train)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"recipe": 1}', "{}", "\0"])
+def test_a_file_that_is_no_plan_is_one_line_with_its_name(tmp_path: Path, content: str):
+    (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(NinError, match=r"^\S*plan\.json.*$"):
+        read_plan(tmp_path / "plan.json")
 
 
 def test_a_device_that_is_not_here_is_refused():
@@ -54,6 +76,13 @@ for options in json.loads(input()):
         {"recipe": "slow"},
         {"network": "resnet"},
         {"epochs": 0},
+        {"epochs": "many"},
+        {"minutes": -5},
+        {"minutes": float("inf")},
+        {"minutes": 5, "epochs": 3},
+        {"plan": "plan.json", "network": "vgg"},
+        {"resume": "runs/1", "seed": 1},
+        {"plan": "nowhere.json"},
         {"seed": -1},
         {"seed": 1.5},
         {"device": "tpu"},
@@ -64,5 +93,9 @@ for options in json.loads(input()):
     )
     lines = answer.stdout.splitlines()
     assert len(lines) == len(wrong)
-    for line, named in zip(lines, ("'slow'", "'resnet'", "epochs", "-1", "1.5", "'tpu'", "/nonexistent"), strict=True):
+    said = (
+        "'slow'", "'resnet'", "epochs", "'many'", "-5", "inf", "minutes and epochs", "network cannot", "seed cannot",
+        "nowhere.json", "-1", "1.5", "'tpu'", "/nonexistent",
+    )  # fmt: skip
+    for line, named in zip(lines, said, strict=True):
         assert named in line

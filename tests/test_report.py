@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from nin import runs
 from nin.errors import RunError
-from nin.recipe import Plan, quick, seed
+from nin.recipe import Plan, quick, seed, timetable
 from nin.report import render, write_report
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover"]
@@ -45,7 +45,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path: Path, drawn: Path) -> Path:
     """Make the folder of a finished run of two epochs."""
     shutil.copytree(drawn, tmp_path / "figures")
-    plan = Plan(quick(2), 7, (67, 67), 429, len(NAMES), (0.286,), (0.353,), "cpu", "bfloat16", 2)
+    plan = Plan(quick(2.0), 7, *timetable(quick(2.0), 55_000), len(NAMES), (0.286,), (0.353,), "cpu", "bfloat16", 2)
     runs.write_json(tmp_path / "plan.json", asdict(plan))
     epoch = {"size": 67, "train_accuracy": 0.85, "validation_accuracy": 0.8765, "images_per_second": 1040.4}
     epoch |= {"train_loss": 0.9, "validation_loss": 0.8123, "seconds": 52.8}
@@ -172,7 +172,8 @@ def test_listing_epochs_plan_and_environment_are_there(run: Path) -> None:
 
 
 def test_the_seeds_recipe_and_a_growing_size_are_told_in_words(run: Path) -> None:
-    plan = Plan(seed(3), 0, (67, 67, 224), 429, len(NAMES), (0.0,), (1.0,), "cuda", "float32", 1)
+    sizes, schedule = (67, 67, 224), ((0.0, 1.0), (1290.0, 1.0))
+    plan = Plan(seed(3.0), 0, sizes, (430, 430, 430), schedule, len(NAMES), (0.0,), (1.0,), "cuda", "float32", 1)
     runs.write_json(run / "plan.json", asdict(plan))
     change(run / "environment.json", device="NVIDIA H200", commit=None)
     text = Page(render(run)).text
@@ -307,7 +308,8 @@ def test_a_file_cut_short_is_named(run: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "unused"), [("plan.json", {"classes"}), ("result.json", {"validation_loss"}), ("environment.json", set())]
+    ("name", "unused"),
+    [("plan.json", {"classes", "schedule"}), ("result.json", {"validation_loss"}), ("environment.json", set())],
 )
 def test_every_missing_key_is_named_with_its_file(run: Path, name: str, unused: set[str]) -> None:
     change(run / "result.json", ended="interrupted")

@@ -11,7 +11,18 @@ from safetensors.torch import load_file
 
 from nin.errors import RunError
 from nin.network import NiN
-from nin.runs import new_run, read_json, read_lines, save_model, write, write_json, write_lines
+from nin.runs import (
+    new_run,
+    read_json,
+    read_lines,
+    read_state,
+    remove_leftovers,
+    save_model,
+    write,
+    write_json,
+    write_lines,
+    write_state,
+)
 
 
 def test_an_existing_folder_is_never_taken(tmp_path: Path):
@@ -95,3 +106,49 @@ def test_a_model_folder_holds_the_weights_under_the_seeds_names(tmp_path: Path):
     assert sorted(tensors) == sorted(network.state_dict())
     assert all(torch.equal(tensors[name], tensor) for name, tensor in network.state_dict().items())
     assert json.loads((tmp_path / "model" / "config.json").read_text()) == {"classes": 10}
+
+
+def test_the_latest_state_is_read_and_the_one_before_it_kept(tmp_path: Path):
+    for step in (5, 60, 700):
+        write_state(tmp_path, step, {"step": step, "weights": torch.full((3,), float(step))})
+    assert read_state(tmp_path)["step"] == 700
+    assert torch.equal(read_state(tmp_path)["weights"], torch.full((3,), 700.0))
+    assert len(list((tmp_path / "state").iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "changed"])
+def test_a_damaged_state_is_one_line_that_offers_the_last_good_one(tmp_path: Path, damage: str):
+    for step in (5, 60):
+        write_state(tmp_path, step, {"step": step})
+    good, latest = sorted((tmp_path / "state").iterdir())
+    whole = latest.read_bytes()
+    middle = len(whole) // 2
+    latest.write_bytes(
+        {"truncated": whole[:middle], "empty": b"", "changed": whole[:middle] + b"?" + whole[middle:]}[damage]
+    )
+    with pytest.raises(RunError, match=rf"^\S*{latest.name} is damaged .*{good.name}: remove {latest.name} .*$"):
+        read_state(tmp_path)
+    latest.unlink()
+    assert read_state(tmp_path)["step"] == 5
+
+
+def test_a_state_that_would_run_code_is_refused(tmp_path: Path):
+    write_state(tmp_path, 5, {"step": Path})  # a class: weights_only=True loads none
+    with pytest.raises(RunError, match="is damaged"):
+        read_state(tmp_path)
+
+
+def test_a_run_stopped_before_its_first_state_begins_anew_and_an_ended_one_is_refused(tmp_path: Path):
+    assert read_state(tmp_path) == {}
+    write_json(tmp_path / "result.json", {})
+    with pytest.raises(RunError, match="has ended"):
+        read_state(tmp_path)
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path):
+    for name in (".plan.json.4711", "plan.json", ".hidden", "state/.5-ab.pt.4711", "state/5-ab.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept == {"plan.json", ".hidden", "state/5-ab.pt"}

@@ -14,7 +14,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from nin.errors import NinError, OptionError
-from nin.recipe import LARGEST_SIZE, DeviceName, NetworkName, Plan, RecipeName
+from nin.recipe import LARGEST_SIZE, LONGEST, DeviceName, NetworkName, Plan, RecipeName
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -32,14 +32,20 @@ class Train:
     """quick: minutes, batch norm folded away, 67x67. seed: the textbook's way, 224x224, hours on a CPU."""
     network: NetworkName = "nin"
     """nin, or one of the networks that it is compared with."""
-    epochs: Annotated[int | None, arg(metavar="N")] = None
-    """passes over the training images; the recipe's own number (quick 4, seed 10) unless given."""
+    minutes: Annotated[float | None, arg(metavar="M")] = None
+    """how long the whole command may take; quick takes 5 unless told otherwise."""
+    epochs: Annotated[float | None, arg(metavar="N")] = None
+    """instead of minutes: how often each training image is seen."""
+    plan: Annotated[Path | None, arg(metavar="FILE")] = None
+    """do again what a run's plan.json says; takes --seed, --data and --run beside it."""
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
+    """go on with a run that was stopped; takes --data beside it."""
     data: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder of Fashion-MNIST's four files; found or fetched unless given."""
     run: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder of the new run, which must not exist; runs/ and the time unless given."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """decides first weights, order and dropout."""
+    seed: Annotated[int | None, arg(metavar="N")] = None
+    """decides first weights, order, flips and dropout; 0 unless given."""
     device: DeviceName = "auto"
     """auto takes an accelerator when there is one."""
 
@@ -147,13 +153,14 @@ def parse(arguments: list[str]) -> Train | Summary | Data | Report:
 
 def train(options: Train) -> int:
     """Train, show how it goes, and say what came out."""
+    began = time.monotonic()  # torch's import counts too
     import nin
     from nin.report import duration
 
     with progress_bar() as bar:
         show = Show(bar)
         try:
-            result = nin.train(**vars(options), on_start=show.start, on_event=show.event)
+            result = nin.train(**vars(options), began=began, on_start=show.start, on_event=show.event)
         except KeyboardInterrupt:
             show.say("Stopped before the report was made.")
             raise
@@ -205,18 +212,21 @@ class Show:
         """Say what will be done, and where."""
         self.plan = plan
         self.began = time.monotonic()
-        sizes = ", ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
-        epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
+        sizes = ", then ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
         self.say(
-            f"{plan.recipe.network} by the recipe {plan.recipe.name}: {epochs} at {sizes}, seed {plan.seed}, "
-            f"{plan.device} in {plan.precision}; writing to {folder}"
+            f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.recipe.epochs:.3g} times through the "
+            f"images at {sizes}, seed {plan.seed}, {plan.device} in {plan.precision}; writing to {folder}"
         )
+        if plan.minutes is not None and plan.recipe.epochs >= LONGEST[plan.recipe.name]:
+            self.say(f"The recipe cannot use {plan.minutes:g} minutes: it ends earlier, at its longest schedule.")
+        if plan.minutes is not None and plan.recipe.epochs < 1:
+            self.say(f"{plan.minutes:g} minutes are not enough to see each image once; expect less of this run.")
         self.task = self.bar.add_task("epoch 1", total=plan.steps, loss=float("nan"), speed=0.0)
 
     def event(self, event: "Event") -> None:
         """Show one event."""
         from nin.report import duration
-        from nin.training import Epoch, Step, Trouble
+        from nin.training import Epoch, Revision, State, Step, Trouble
 
         match event:
             case Step(epoch, step, loss, speed):
@@ -236,6 +246,15 @@ class Show:
                     f"validation loss {event.validation_loss:.3f}, accuracy {event.validation_accuracy:.4f}; "
                     f"{event.images_per_second:,.0f} images/s, {duration(event.seconds)}"
                 )
+            case Revision(plan):
+                slower = plan.steps < self.plan.steps
+                self.plan = plan
+                self.bar.update(self.task, total=plan.steps)
+                self.say(
+                    f"This machine is {'slower' if slower else 'faster'} than measured: {plan.steps} steps in all now."
+                )
+            case State():
+                pass
             case Trouble("interrupted"):
                 self.say(f"{event.message} The evaluation and the report of it follow in a moment.")
             case Trouble(kind):

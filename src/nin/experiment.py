@@ -1,7 +1,7 @@
 """How does a plan become a run? Training, run folder, evaluation, figures, report: the one way that all take."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -23,10 +23,10 @@ from nin.preprocessing import channels_last
 from nin.recipe import Plan
 from nin.structure import structure
 from nin.summary import layers, parameter_count
-from nin.training import Epoch, Event, Step, Trouble, fit
+from nin.training import Epoch, Event, Revision, State, Step, Trouble, fit, unrevised
 
 PREDICTIONS_SHOWN = 30
-PICTURES_TO_LIFT_BY = 5000
+PICTURES_TO_LIFT_BY = 2000
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,28 @@ def run(
     data: Splits,
     folder: Path | None = None,
     *,
+    state: Mapping[str, Any] | None = None,
+    revise: Callable[[Plan, Epoch], Plan] = unrevised,
     command: str = "nin.experiment.run(plan, data)",
+    began: float | None = None,
     on_start: Callable[[Plan, Path], None] = unheard,
     on_event: Callable[[Event], None] = unheard,
 ) -> Result:
     """Train as `plan` says, evaluate, and leave a run folder with everything in it.
 
     Ctrl-C ends the training where it stands; model, evaluation and report are still made of what was done. A dead run
-    ends by itself in the same way. The test split is read once, by the network that ships.
+    ends by itself in the same way. The test split is read once, by the network that ships. A run that was killed goes
+    on from its last state, and ends with the weights of one that never stopped.
 
     Args:
         plan: what to do.
         data: train and validation are for training, test for the one evaluation.
-        folder: the run's folder, which must not exist; `runs/` and the time unless given.
+        folder: the run's folder, which must not exist; `runs/` and the time unless given. With `state` the folder of
+            the run to go on with.
+        state: what `runs.read_state` found in it.
+        revise: may give another plan at an epoch's end; see `nin.training.fit`.
         command: what made this run, for the report.
+        began: the `time.monotonic()` from which the run's seconds count; from now unless given.
         on_start: called with the plan and the folder once they are written.
         on_event: called with every event of training.
 
@@ -94,14 +102,20 @@ def run(
         OptionError: the plan does not fit the data.
 
     """
-    began = time.perf_counter()
-    folder = runs.new_run(folder)
-    runs.write_json(folder / "plan.json", asdict(plan))
-    runs.write_json(folder / "environment.json", environment(plan, data, command))
+    began = time.monotonic() if began is None else began
+    if state is None:
+        folder = runs.new_run(folder)
+        runs.write_json(folder / "plan.json", asdict(plan))
+    else:
+        assert folder is not None, "a run that goes on has a folder"
+        runs.remove_leftovers(folder)
+    if not (folder / "environment.json").exists():
+        runs.write_json(folder / "environment.json", environment(plan, data, command))
     on_start(plan, folder)
 
     network = build(plan, data.train.images.shape[1])
-    epochs, troubles, ended = _train(network, plan, data, folder, on_event)
+    log = _Log(folder, plan, state or {}, began)
+    ended = log.follow(fit(network, data.train, data.validation, plan, log.training, revise), on_event)
 
     network = ship(network, plan, data.train)
     runs.save_model(folder / "model", network, config(plan, data.train))
@@ -114,8 +128,8 @@ def run(
         folder,
         network,
         ended,
-        troubles=tuple(trouble.message for trouble in troubles),
-        epochs=len(epochs),
+        troubles=tuple(trouble.message for trouble in log.troubles),
+        epochs=len(log.epochs),
         test_accuracy=test.accuracy,
         test_accuracy_low=test.low,
         test_accuracy_high=test.high,
@@ -125,43 +139,73 @@ def run(
         confusion=tuple(tuple(row) for row in test.confusion.tolist()),
         parameters=parameter_count(network),
         multiply_adds=sum(layer.multiply_adds for layer in layers(network, len(plan.mean), plan.sizes[-1])),
-        images_per_second=median(epoch.images_per_second for epoch in epochs) if epochs else None,
-        training_seconds=sum((epoch.seconds for epoch in epochs), 0.0),
-        seconds=time.perf_counter() - began,
+        images_per_second=median(epoch.images_per_second for epoch in log.epochs) if log.epochs else None,
+        training_seconds=sum((epoch.seconds for epoch in log.epochs), 0.0),
+        seconds=time.monotonic() - began,
         listing=repr(network),
     )
     runs.write_json(folder / "result.json", result.to_json())
-    draw(folder / "figures", plan, data, epochs, found, test)
+    draw(folder / "figures", plan, data, log.epochs, found, test)
     report.write_report(folder)
+    if ended != "interrupted":
+        runs.remove_state(folder)
     return result
 
 
-def _train(
-    network: nn.Module, plan: Plan, data: Splits, folder: Path, on_event: Callable[[Event], None]
-) -> tuple[list[Epoch], list[Trouble], Literal["finished", "interrupted", "dead"]]:
-    """Train in place and write `metrics.jsonl` as epochs end; give the epochs, the troubles and how it ended."""
-    epochs: list[Epoch] = []
-    troubles: list[Trouble] = []
-    step = 0
-    runs.write_lines(folder / "metrics.jsonl", [])
-    try:
-        for event in fit(network, data.train, data.validation, plan):
-            match event:
-                case Epoch():
-                    epochs.append(event)
-                    runs.write_lines(folder / "metrics.jsonl", [asdict(epoch) for epoch in epochs])
-                case Trouble():
-                    troubles.append(event)
-                case Step():
-                    step = event.step
-            on_event(event)
-    except KeyboardInterrupt:
-        runs.write_lines(folder / "metrics.jsonl", [asdict(epoch) for epoch in epochs])  # it may have come during that
-        message = f"Ctrl-C stopped it behind step {step} of {plan.steps}; the model is saved as it stood then."
-        troubles.append(Trouble("interrupted", len(epochs) + 1, step, message))
-        on_event(troubles[-1])
-        return epochs, troubles, "interrupted"
-    return epochs, troubles, "dead" if any(trouble.kind == "dead" for trouble in troubles) else "finished"
+class _Log:
+    """Follows a training and writes down what happens: `metrics.jsonl`, the states, a revised plan."""
+
+    def __init__(self, folder: Path, plan: Plan, state: Mapping[str, Any], began: float) -> None:
+        self.folder, self.plan, self.began = folder, plan, began
+        self.training: dict[str, Any] | None = state.get("training")
+        self.epochs = [Epoch(**epoch) for epoch in state.get("epochs", [])]
+        self.troubles = [Trouble(**trouble) for trouble in state.get("troubles", [])]
+        self.step = 0 if self.training is None else self.training["step"]
+
+    def follow(
+        self, events: Iterator[Event], on_event: Callable[[Event], None]
+    ) -> Literal["finished", "interrupted", "dead"]:
+        """Train to the end, telling `on_event` each event too, and say how it ended."""
+        try:
+            self.write_epochs()
+            for event in events:
+                self.note(event)
+                on_event(event)
+        except KeyboardInterrupt:
+            self.write_epochs()  # it may have come during that
+            message = (
+                f"Ctrl-C stopped it behind step {self.step} of {self.plan.steps}; the model is saved as it stood then."
+            )
+            self.note(Trouble("interrupted", len(self.epochs) + 1, self.step, message))
+            on_event(self.troubles[-1])
+            return "interrupted"
+        return "dead" if any(trouble.kind == "dead" for trouble in self.troubles) else "finished"
+
+    def note(self, event: Event) -> None:
+        """Write down one event."""
+        match event:
+            case Step():
+                self.step = event.step
+            case Epoch():
+                self.epochs.append(event)
+                self.write_epochs()
+            case Trouble():
+                self.troubles.append(event)
+            case Revision():
+                self.plan = event.plan
+                runs.write_json(self.folder / "plan.json", asdict(self.plan))
+            case State():
+                content = {
+                    "training": event.content,
+                    "epochs": [asdict(epoch) for epoch in self.epochs],
+                    "troubles": [asdict(trouble) for trouble in self.troubles],
+                    "spent": time.monotonic() - self.began,
+                }
+                runs.write_state(self.folder, event.step, content)
+
+    def write_epochs(self) -> None:
+        """Write `metrics.jsonl`."""
+        runs.write_lines(self.folder / "metrics.jsonl", [asdict(epoch) for epoch in self.epochs])
 
 
 def build(plan: Plan, in_channels: int) -> nn.Module:

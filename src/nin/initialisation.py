@@ -15,6 +15,7 @@ def initialise(network: nn.Module, scheme: Initialisation) -> None:
     - "xavier": uniform weights that keep the size of signal and gradient through linear layers (Glorot, Bengio 2010);
       biases as PyTorch draws them, as in the textbook's listing.
     - "he": normal weights that keep the size of the signal through ReLUs (He et al. 2015); biases zero.
+    - "identity": as "he", but 1x1 convolutions with as many channels out as in begin by passing on what they get.
 
     Raises:
         OptionError: `scheme` is none of these.
@@ -28,7 +29,10 @@ def initialise(network: nn.Module, scheme: Initialisation) -> None:
         module.reset_parameters()
         if scheme == "xavier":
             nn.init.xavier_uniform_(module.weight)
-        elif scheme == "he":
+        elif scheme in ("he", "identity"):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+            one_by_one = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+            if scheme == "identity" and one_by_one and module.in_channels == module.out_channels:
+                nn.init.dirac_(module.weight)

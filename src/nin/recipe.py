@@ -1,13 +1,19 @@
 """What will a run do? The recipe, the plan that a recipe becomes, and the named recipes."""
 
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from itertools import accumulate, pairwise
+from typing import Any, Literal, get_args
+
+import msgspec
 
 from nin.errors import OptionError
 
 NetworkName = Literal["nin", "alexnet", "vgg"]
 RecipeName = Literal["quick", "seed"]
-Initialisation = Literal["default", "xavier", "he"]
+Initialisation = Literal["default", "xavier", "he", "identity"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 LARGEST_SIZE = 4096  # pixels a side
@@ -17,25 +23,33 @@ LARGEST_SIZE = 4096  # pixels a side
 class Recipe:
     """What to do, before anything is known of the data or the machine.
 
-    `size` is the side in pixels to which pictures are resized. `normalise` subtracts the training images' mean and
-    divides by their standard deviation; without it pixels are 0..1. `batch_norm` trains the twin and folds it.
-    `final_relu` trains NiN with its last ReLU, which can die; without, it is put on at the end (`folding.lift`).
-    `warm_up` is the share of all steps in which the learning rate rises from 0; with `decay` it then falls in a line to
-    0. `bfloat16` computes in bf16 (autocast) where the processor has it.
+    `epochs` is how often each training image is seen; it may be a fraction. `sizes` has pairs of the side in pixels to
+    which pictures are resized and the share of the steps made at it, in order; the last is the size that ships.
+    `normalise` subtracts the training images' mean and divides by their standard deviation; without it pixels are 0..1.
+    `flip` shows every second time an image is seen its mirror image.
+
+    `muon` is the learning rate of the convolutions' weights under Muon; at 0 SGD moves them like everything else, by
+    `learning_rate`. `warm_up` is the share of all steps in which the rates rise from 0; with `decay` they then fall in
+    a line to 0.
+
+    `batch_norm` trains the twin and folds it. `final_relu` trains NiN with its last ReLU, which can die; without, it is
+    put on at the end (`folding.lift`). `bfloat16` computes in bf16 (autocast) where the processor has it.
     """
 
     name: str
     network: NetworkName = "nin"
-    size: int = 67
-    epochs: int = 4
-    batch_size: int = 128
+    epochs: float = 8.0
+    sizes: tuple[tuple[int, float], ...] = ((67, 1.0),)
+    batch_size: int = 256
     learning_rate: float = 0.1
+    muon: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warm_up: float = 0.2
     decay: bool = True
     label_smoothing: float = 0.1
     dropout: float = 0.0
+    flip: bool = False
     initialisation: Initialisation = "he"
     normalise: bool = True
     batch_norm: bool = True
@@ -50,10 +64,10 @@ class Recipe:
 
         """
         for field, low, high in (
-            ("size", 1, LARGEST_SIZE),
-            ("epochs", 1, 10_000),
+            ("epochs", 0.001, 10_000),
             ("batch_size", 2 if self.batch_norm else 1, 1_000_000),
             ("learning_rate", 0, 1000),
+            ("muon", 0, 1000),
             ("momentum", 0, 0.9999),
             ("weight_decay", 0, 1),
             ("warm_up", 0, 1),
@@ -62,26 +76,64 @@ class Recipe:
         ):
             if not low <= getattr(self, field) <= high:
                 raise OptionError(f"{field} is from {low} to {high}, not {getattr(self, field)}")
+        if not self.sizes or any(not 1 <= size <= LARGEST_SIZE or not 0 < share <= 1 for size, share in self.sizes):
+            raise OptionError(f"sizes are pairs of 1 to {LARGEST_SIZE} pixels and a share over 0, not {self.sizes}")
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures at the end, which is the size that ships."""
+        return self.sizes[-1][0]
+
+    def at(self, size: int) -> "Recipe":
+        """Give the same recipe with pictures of one size throughout."""
+        return replace(self, sizes=((size, 1.0),))
 
 
 @dataclass(frozen=True)
 class Plan:
     """A recipe with its schedule resolved: all that a run needs beside the data, written to disk before the first step.
 
-    `sizes` has the side of the pictures in each epoch, in pixels; the last is the size that ships. `mean` and `std` are
-    a value a channel of pixels scaled to 0..1. `precision` is "bfloat16" (autocast) or "float32".
+    `sizes` and `steps_by_epoch` have a value for each epoch: the side of its pictures in pixels, and its optimiser
+    steps. An epoch ends with a validation and is one pass through the training images at most. `schedule` has the
+    corners (step, rate) of the learning rate's course, as shares of the recipe's rates; between them run straight
+    lines. `mean` and `std` are a value a channel of pixels scaled to 0..1. `precision` is "bfloat16" (autocast) or
+    "float32". `minutes` is the budget that it was made for, if it was made for one; when the machine turns out slower
+    or faster, the plan is revised at an epoch's end, and what is on the disk is what was executed.
     """
 
     recipe: Recipe
     seed: int
     sizes: tuple[int, ...]
-    steps_per_epoch: int
+    steps_by_epoch: tuple[int, ...]
+    schedule: tuple[tuple[float, float], ...]
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    device: str
+    device: Literal["cpu", "cuda", "mps"]
     precision: Literal["bfloat16", "float32"]
     threads: int
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit each other.
+
+        Raises:
+            OptionError: they do not.
+
+        """
+        corners = [step for step, _ in self.schedule]
+        for fits, wrong in (
+            (0 <= self.seed < 2**63, f"seed is a whole number from 0 to 2^63 - 1, not {self.seed}"),
+            (len(self.sizes) == len(self.steps_by_epoch) > 0, "sizes and steps_by_epoch need a value for each epoch"),
+            (all(1 <= size <= LARGEST_SIZE for size in self.sizes), f"sizes are from 1 to {LARGEST_SIZE} pixels"),
+            (all(steps >= 1 for steps in self.steps_by_epoch), "steps_by_epoch are 1 or more"),
+            (corners and corners == sorted(corners), "schedule needs corners (step, rate) in order of the steps"),
+            (self.classes >= 1, f"classes are 1 or more, not {self.classes}"),
+            (len(self.mean) == len(self.std) > 0, "mean and std need a value for each channel"),
+            (1 <= self.threads <= 4096, f"threads are from 1 to 4096, not {self.threads}"),
+        ):
+            if not fits:
+                raise OptionError(f"the plan does not fit together: {wrong}")
 
     @property
     def epochs(self) -> int:
@@ -91,35 +143,79 @@ class Plan:
     @property
     def steps(self) -> int:
         """Optimiser steps in the whole plan."""
-        return self.steps_per_epoch * self.epochs
+        return sum(self.steps_by_epoch)
 
     @property
     def warm_up_steps(self) -> int:
-        """Optimiser steps in which the learning rate rises."""
-        return round(self.recipe.warm_up * self.steps)
+        """Optimiser steps until the learning rate is highest."""
+        return round(max(self.schedule, key=lambda corner: corner[1])[0])
 
-    def learning_rate(self, step: int) -> float:
-        """Give the learning rate of `step`, counted from 0 over the whole plan.
+    def rate(self, step: float) -> float:
+        """Give the share of the recipe's learning rates that holds behind so many steps of the whole plan.
 
-        A line up to the recipe's rate, then, with `decay`, a line down. The first and the last step are near 0, not at
-        it: there they would learn nothing.
+        A step moves by what holds in its middle: at either end of the schedule that may be 0, and teach nothing.
         """
-        rise = (step + 1) / (self.warm_up_steps + 1)
-        fall = (self.steps - step) / max(1, self.steps - self.warm_up_steps) if self.recipe.decay else 1.0
-        return self.recipe.learning_rate * min(rise, fall, 1.0)
+        for (begin, low), (end, high) in pairwise(self.schedule):
+            if begin <= step < end:
+                return low + (high - low) * (step - begin) / (end - begin)
+        return self.schedule[0][1] if step < self.schedule[0][0] else self.schedule[-1][1]
 
 
-def quick(epochs: int = 4) -> Recipe:
+def timetable(
+    recipe: Recipe, images: int, parts: int = 1
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[float, float], ...]]:
+    """Divide a recipe for so many images into epochs: a `Plan`'s sizes, steps by epoch and schedule.
+
+    An epoch is one pass through the images, or less where that makes `parts` of them; the last is at the last size.
+    """
+    steps = max(1, int(recipe.epochs * images / recipe.batch_size))
+    epochs = min(steps, max(math.ceil(recipe.epochs), parts, len(recipe.sizes)))
+    ends = [round(steps * epoch / epochs) for epoch in range(epochs + 1)]
+    shares = list(accumulate(share for _, share in recipe.sizes))
+    middles = [(epoch + 0.5) / epochs * shares[-1] for epoch in range(epochs - 1)]
+    sizes = (*(recipe.sizes[bisect_left(shares, middle)][0] for middle in middles), recipe.size)
+    warm = recipe.warm_up * steps
+    rises = ((0.0, 0.0),) if warm else ()
+    schedule = (*rises, (warm, 1.0), (float(steps), 0.0 if recipe.decay else 1.0))
+    return sizes, tuple(end - begin for begin, end in pairwise(ends)), schedule
+
+
+def plan_from_json(content: Any) -> Plan:
+    """Make a plan of what `plan.json` holds.
+
+    Raises:
+        OptionError: a field is missing, unknown, of the wrong type or out of its range.
+
+    """
+    if not isinstance(content, Mapping):
+        raise OptionError("a plan is a JSON object")
+    for part, kind in ((content, Plan), (content.get("recipe"), Recipe)):
+        if isinstance(part, Mapping) and (unknown := set(part) - set(kind.__dataclass_fields__)):
+            raise OptionError(f"a plan has no field {sorted(unknown)[0]!r}")
+    try:
+        return msgspec.convert(content, Plan)
+    except msgspec.ValidationError as error:
+        raise OptionError(str(error)) from error
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The named recipes
+
+LONGEST = {"quick": 40.0, "seed": 100.0}  # epochs beyond which more minutes are not used
+
+
+FLIP_FROM = 4.0  # epochs; shorter runs are better without (docs/lab-notes.md)
+
+
+def quick(epochs: float = 8.0) -> Recipe:
     """Train the twin with batch norm and without the last ReLU at 67x67, and ship the printed network: the default.
 
-    Command: `nin train --seed N`. Over the seeds 0, 1, 2: 2 min 39 s on 2 cores (AMD EPYC, Zen 5), validation
-    0.9293 ± 0.0021, test 0.9251 ± 0.0025. One epoch: 40 s, validation 0.9032 ± 0.0020 over
-    ten seeds (docs/lab-notes.md).
+    Muon moves the convolutions. Runs that see each image four times or more see it mirrored every second time.
     """
-    return Recipe("quick", epochs=epochs)
+    return Recipe("quick", epochs=epochs, flip=epochs >= FLIP_FROM)
 
 
-def seed(epochs: int = 10) -> Recipe:
+def seed(epochs: float = 10.0) -> Recipe:
     """Do the seed's job as its source trains it: 224x224, Xavier-uniform start, plain SGD, no help.
 
     Command: `nin train --recipe seed`. About 3 hours on 2 cores (AMD EPYC, Zen 5: 50 images/s, measured over the first
@@ -127,14 +223,16 @@ def seed(epochs: int = 10) -> Recipe:
     """
     return Recipe(
         "seed",
-        size=224,
         epochs=epochs,
+        sizes=((224, 1.0),),
+        muon=0.0,
         momentum=0.0,
         weight_decay=0.0,
         warm_up=0.0,
         decay=False,
         label_smoothing=0.0,
         dropout=0.5,
+        batch_size=128,
         initialisation="xavier",
         normalise=False,
         batch_norm=False,
@@ -143,7 +241,7 @@ def seed(epochs: int = 10) -> Recipe:
     )
 
 
-def named(name: RecipeName, network: NetworkName = "nin", epochs: int | None = None) -> Recipe:
+def named(name: RecipeName, network: NetworkName = "nin", epochs: float | None = None) -> Recipe:
     """Look up a recipe by name, for one of the networks, of the recipe's own length unless `epochs` says otherwise.
 
     Raises:

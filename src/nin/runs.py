@@ -1,13 +1,18 @@
 """What does a run leave on the disk? The run folder, in which every file is whole or absent."""
 
 import contextlib
+import hashlib
+import io
 import json
 import os
+import pickle
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
@@ -104,6 +109,71 @@ def save_model(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> N
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
     write_json(folder / "config.json", config)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The state to resume from
+
+
+def write_state(run: Path, step: int, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values from which the run can go on behind `step`; the state before it is kept too.
+
+    The file is named by its step and its content's hash, so a reader knows whether it is whole.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    whole = buffer.getvalue()
+    write(run / "state" / f"{step:08d}-{_digest(whole)}.pt", whole)
+    for old in _states(run)[:-2]:
+        old.unlink()
+
+
+def read_state(run: Path) -> dict[str, Any]:
+    """Read the latest state of a run that was stopped; an empty one where it was stopped before the first.
+
+    Raises:
+        RunError: the run has ended and needs no more, or the latest state is damaged.
+
+    """
+    states = _states(run)
+    if not states:
+        if (run / "result.json").exists():
+            raise RunError(f"{run} has ended, and nothing of it is left to do; start another run with nin train")
+        return {}
+    *before, latest = states
+    try:
+        whole = latest.read_bytes()
+        if _digest(whole) != latest.stem.partition("-")[2]:
+            raise RunError("its content is not what was written")
+        return torch.load(io.BytesIO(whole), weights_only=True, map_location="cpu")
+    except (OSError, RunError, RuntimeError, pickle.UnpicklingError) as error:
+        wrong = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+        way_out = f"the state before it is {before[-1].name}: remove {latest.name}" if before else f"remove {latest}"
+        then = "to go on from there" if before else "to begin the run's plan anew"
+        raise RunError(f"{latest} is damaged ({wrong}); {way_out} {then}") from error
+
+
+def remove_state(run: Path) -> None:
+    """Remove what is only needed to resume."""
+    shutil.rmtree(run / "state", ignore_errors=True)
+
+
+def remove_leftovers(run: Path) -> None:
+    """Remove what a process that was killed while writing has left beside the files."""
+    for left in [*run.glob(".*"), *run.glob("*/.*")]:
+        if left.suffix[1:].isdigit():
+            left.unlink(missing_ok=True)
+
+
+def _states(run: Path) -> list[Path]:
+    return sorted((run / "state").glob("[0-9]*.pt"))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def _read(path: Path) -> str:

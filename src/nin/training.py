@@ -2,24 +2,28 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nin.augmentation import flip, order
 from nin.data import LabelledImages
-from nin.errors import OptionError
+from nin.errors import RunError
 from nin.evaluation import autocast, evaluate, scores
+from nin.memory import keep_freed_memory
+from nin.optimiser import Optimiser
 from nin.preprocessing import channels_last, prepare
 from nin.recipe import Plan
 
 STALL_WINDOW = 100  # steps over which the loss must have left ln(classes)
 STALL_MARGIN = 0.01  # nats
 STEPS_PER_LOOK = 20  # how often an accelerator is asked for its loss: every look waits for it
+SECONDS_PER_STATE = 60  # how long an epoch may go on without a state to resume from
 
 
 @dataclass(frozen=True)
@@ -61,77 +65,144 @@ class Trouble:
     message: str
 
 
-Event = Step | Epoch | Trouble
+@dataclass(frozen=True)
+class Revision:
+    """The plan was revised at an epoch's end; the steps that follow are those of `plan`."""
+
+    plan: Plan
 
 
-def fit(network: nn.Module, train: LabelledImages, validation: LabelledImages, plan: Plan) -> Iterator[Event]:
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that `fit` needs, beside the plan, to go on behind `step` as if it had never stopped.
+
+    `content` has tensors and plain values, and is good until the next event: the tensors are the live ones.
+    """
+
+    step: int
+    content: dict[str, Any]
+
+
+Event = Step | Epoch | Trouble | Revision | State
+
+
+def unrevised(plan: Plan, epoch: Epoch) -> Plan:
+    """Go on as planned."""
+    return plan
+
+
+def fit(
+    network: nn.Module,
+    train: LabelledImages,
+    validation: LabelledImages,
+    plan: Plan,
+    state: dict[str, Any] | None = None,
+    revise: Callable[[Plan, Epoch], Plan] = unrevised,
+) -> Iterator[Event]:
     """Train `network` in place as `plan` says, on the plan's device; yield events as they happen.
 
-    Order and dropout are functions of (plan.seed, epoch): the same plan gives the same weights on the same processor
-    and thread count. PyTorch's global generator is seeded at each epoch's start. The ragged end of an epoch is left
-    out; another order leaves out others the next time.
+    Order, flips and dropout are functions of the seed and the step: the same plan gives the same weights on the same
+    processor and thread count, whether it runs through or stops and goes on from a state. PyTorch's global generator is
+    seeded at each step.
+
+    Args:
+        network: any module that gives scores; it is put on the plan's device, channels-last.
+        train: images to learn from.
+        validation: images to validate on at each epoch's end.
+        plan: what to do.
+        state: a `State`'s content, to go on from there.
+        revise: called at each epoch's end but the last with the plan and the epoch; gives the plan to go on with, in
+            which what is done stays as it is.
 
     Raises:
-        OptionError: the plan was resolved for more training images than there are.
+        RunError: the state is of another network.
 
     """
     recipe, device = plan.recipe, torch.device(plan.device)
-    needed = plan.steps_per_epoch * recipe.batch_size
-    if len(train) < needed:
-        raise OptionError(
-            f"the plan takes {needed} training images an epoch, and there are {len(train)}: resolve another"
-        )
+    keep_freed_memory()
     network.to(device)
     channels_last(network)
     images, labels = train.images.to(device), train.labels.to(device)
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-        weight_decay=recipe.weight_decay,
-    )
+    optimiser = Optimiser(network, recipe)
     watch = Watch(plan)
-    for epoch, size in enumerate(plan.sizes, start=1):
-        torch.manual_seed(mixed(plan.seed, epoch))
+    step, seconds = 0, 0.0  # steps made in the whole plan, and seconds that those of this epoch took
+    total = torch.zeros(2, device=device)  # loss and hits, summed over this epoch's steps
+    if state is not None:
+        try:
+            network.load_state_dict(state["network"])
+            optimiser.load_state_dict(state["optimiser"])
+            step, seconds = state["step"], state["seconds"]
+            total.copy_(state["total"])
+            vars(watch).update(state["watch"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunError("the state is of another network than the plan's: was plan.json changed?") from error
+
+    def now() -> State:
+        """Take the state behind the step made last."""
+        kept = {name: value for name, value in vars(watch).items() if name != "plan"}
+        content = {"step": step, "seconds": seconds, "total": total, "watch": kept}
+        return State(step, content | {"network": network.state_dict(), "optimiser": optimiser.state_dict()})
+
+    for epoch in range(1, plan.epochs + 1):
+        size, begin = plan.sizes[epoch - 1], sum(plan.steps_by_epoch[: epoch - 1])
+        end = begin + plan.steps_by_epoch[epoch - 1]
+        if step >= end:
+            continue
         network.train()
-        began = looked = time.perf_counter()
-        total = torch.zeros(2, device=device)  # loss and hits, summed over the epoch's steps
-        seen, at_last_look = 0, 0.0
-        for index, batch in enumerate(order(plan, epoch, len(train)).to(device), start=1):
-            step = (epoch - 1) * plan.steps_per_epoch + index
-            for group in optimiser.param_groups:
-                group["lr"] = plan.learning_rate(step - 1)
+        batches, flips = (part.to(device) for part in order(plan, epoch, len(train)))
+        seen, at_last_look = step - begin, total[0].item()
+        looked = saved = time.perf_counter()
+        for batch, flipped in zip(batches[seen:], flips[seen:], strict=True):
+            torch.manual_seed(mixed(plan.seed, step))
+            pictures = flip(images[batch], flipped) if recipe.flip else images[batch]
             with autocast(device, plan.precision):
-                output = network(prepare(images[batch], size, plan.mean, plan.std)).float()
+                output = network(prepare(pictures, size, plan.mean, plan.std)).float()
             loss = F.cross_entropy(output, labels[batch], label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimiser.step(plan.rate(step + 0.5))
+            step += 1
             with torch.no_grad():
                 total += torch.stack([loss, (output.argmax(1) == labels[batch]).float().mean()])
 
-            if device.type != "cpu" and step % STEPS_PER_LOOK and index < plan.steps_per_epoch:
+            if device.type != "cpu" and step % STEPS_PER_LOOK and step < end:
                 continue
-            sum_of_losses, now = total[0].item(), time.perf_counter()
-            mean_loss = (sum_of_losses - at_last_look) / (index - seen)
-            trouble = watch.look(epoch, step, mean_loss, index - seen, output)
+            sum_of_losses, made = total[0].item(), step - begin - seen
+            took = time.perf_counter() - looked
+            seconds += took
+            mean_loss = (sum_of_losses - at_last_look) / made
+            trouble = watch.look(epoch, step, mean_loss, made, output)
             if trouble:
                 yield trouble
                 if trouble.kind == "dead":
                     return
-            yield Step(epoch, step, mean_loss, (index - seen) * recipe.batch_size / (now - looked))
-            seen, at_last_look, looked = index, sum_of_losses, time.perf_counter()  # the listener's time is its own
+            yield Step(epoch, step, mean_loss, made * recipe.batch_size / took)
+            if step < end and time.perf_counter() - saved > SECONDS_PER_STATE:
+                yield now()
+                saved = time.perf_counter()
+            seen, at_last_look, looked = (
+                step - begin,
+                sum_of_losses,
+                time.perf_counter(),
+            )  # the listener's time is its own
 
-        seconds = time.perf_counter() - began
-        train_loss, train_accuracy = (total / plan.steps_per_epoch).tolist()
+        train_loss, train_accuracy = (total / (end - begin)).tolist()
         found = scores(network, validation.images, size, plan.mean, plan.std, plan.precision)
         held_out = evaluate(found, validation.labels, recipe.label_smoothing)
-        speed = plan.steps_per_epoch * recipe.batch_size / seconds
-        yield Epoch(epoch, size, train_loss, train_accuracy, held_out.loss, held_out.accuracy, speed, seconds)
+        speed = (end - begin) * recipe.batch_size / seconds
+        ended = Epoch(epoch, size, train_loss, train_accuracy, held_out.loss, held_out.accuracy, speed, seconds)
+        yield ended
         if not math.isfinite(held_out.loss):
-            yield watch.not_finite(epoch, epoch * plan.steps_per_epoch, held_out.loss)
+            yield watch.not_finite(epoch, step, held_out.loss)
             return
+        total.zero_()
+        seconds = 0.0
+        yield now()
+        if epoch < plan.epochs:
+            revised = revise(plan, ended)
+            if revised != plan:
+                plan = watch.plan = revised
+                yield Revision(plan)
 
 
 class Watch:
@@ -174,13 +245,6 @@ class Watch:
         return Trouble("dead", epoch, step, message)
 
 
-def order(plan: Plan, epoch: int, images: int) -> Tensor:
-    """Give the epoch's batches of indices, (steps, batch size), a function of (seed, epoch) alone."""
-    shuffled = np.random.default_rng([plan.seed, epoch]).permutation(images)
-    used = plan.steps_per_epoch * plan.recipe.batch_size
-    return torch.from_numpy(shuffled[:used]).view(plan.steps_per_epoch, plan.recipe.batch_size)
-
-
-def mixed(seed: int, epoch: int) -> int:
-    """Mix seed and epoch into one number for a generator, so that (0, 2) and (1, 1) share nothing."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])
+def mixed(seed: int, step: int) -> int:
+    """Mix seed and step into one number for a generator, so that (0, 2) and (1, 1) share nothing."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
