@@ -78,12 +78,15 @@ def main(
             }
             with out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-    half = (
-        T[len(reached) - 2] * np.std(reached, ddof=1) / len(reached) ** 0.5 if 1 < len(reached) <= 21 else float("nan")
-    )
-    print(
-        f"{recipe} {' '.join(change)}: mean {np.mean(reached):.4f} +- {half:.4f}, lowest {min(reached):.4f}", flush=True
-    )
+    average = f"mean {np.mean(reached):.4f} +- {half_interval(reached):.4f}, lowest {min(reached):.4f}"
+    print(f"{recipe} {' '.join(change)}: {average}", flush=True)
+
+
+def half_interval(values: list[float]) -> float:
+    """Give half of the 95 % t-interval of the mean of 2 to 21 values."""
+    if not 2 <= len(values) <= len(T) + 1:
+        return float("nan")
+    return float(T[len(values) - 2] * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
 def first(images: LabelledImages, classes: int) -> LabelledImages:
