@@ -69,7 +69,7 @@ def main(
 
 def make(run: Path, *options: str) -> Made:
     """Make the run by a command of its own, or read it if it is there."""
-    took = run.with_suffix(".seconds")
+    took = run.parent / f"{run.name}.seconds"
     if not took.exists():
         began = time.perf_counter()
         command = [sys.executable, "-c", "from nin.cli import main; main()", "train", "--run", str(run), *options]

@@ -10,7 +10,7 @@ import torch
 from nin.budget import Pace, keeping, measure, stretched
 from nin.data import Splits
 from nin.planning import resolve
-from nin.recipe import Plan, quick, timetable
+from nin.recipe import LONGEST, Plan, quick, timetable
 from nin.training import Epoch
 
 # 100 steps a pass of 10 s at 67, 40 s at 99.
@@ -71,6 +71,13 @@ def test_a_plan_that_is_late_or_early_is_stretched_to_end_in_time_and_an_exact_o
     assert revised.steps_by_epoch[:4] == planned.steps_by_epoch[:4]
     needs = 0.1 * slower * sum(revised.steps_by_epoch[4:]) + slower * (8.0 + 6 * 1.0)
     assert needs == pytest.approx(rest * 0.7, rel=0.02)
+
+
+def test_a_plan_at_its_longest_is_not_stretched_into_minutes_that_it_cannot_use():
+    longest = plan(LONGEST["quick"])
+    epoch = ended(longest, 1, 10.0)
+    assert keeping(time.monotonic() + 3600, PACE)(longest, epoch) == longest
+    assert keeping(time.monotonic() + 60, PACE)(longest, epoch).steps < longest.steps
 
 
 @pytest.mark.parametrize("ratio", [0.3, 0.999, 1.7])

@@ -11,7 +11,7 @@ import torch
 from nin.data import LabelledImages, Splits
 from nin.evaluation import scores
 from nin.experiment import PICTURES_TO_LIFT_BY, build, ship
-from nin.recipe import Plan, Recipe
+from nin.recipe import LONGEST, Plan, Recipe
 from nin.training import Epoch, Step, fit
 
 SECONDS_PER_EPOCH = 60  # an epoch is planned no longer than this, so that a machine that slows down is noticed in time
@@ -92,6 +92,8 @@ def keeping(deadline: float, pace: Pace) -> Callable[[Plan, Epoch], Plan]:
         apart = pace.ending + sum(pace.validation[size] for size, _ in rest)
         needed = slower * sum(steps * pace.step[size] for size, steps in rest)
         fits = (deadline - time.monotonic() - slower * apart) / needed
+        if plan.recipe.epochs >= LONGEST.get(plan.recipe.name, math.inf):
+            fits = min(fits, 1.0)  # it is at its longest already
         return plan if abs(fits - 1) <= TOLERANCE else stretched(plan, epoch.epoch, fits)
 
     return revise

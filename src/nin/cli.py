@@ -211,7 +211,6 @@ class Show:
     def start(self, plan: Plan, folder: Path) -> None:
         """Say what will be done, and where."""
         self.plan = plan
-        self.began = time.monotonic()
         sizes = ", then ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
         self.say(
             f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.recipe.epochs:.3g} times through the "
@@ -235,7 +234,7 @@ class Show:
                 now = time.monotonic()
                 if self.bar.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
                     self.last_line = now
-                    left = duration((now - self.began) / step * (self.plan.steps - step))
+                    left = duration((self.plan.steps - step) * self.plan.recipe.batch_size / speed)
                     self.say(
                         f"{name}, step {step}/{self.plan.steps}: loss {loss:.3f}, {speed:,.0f} images/s, {left} left"
                     )

@@ -1,0 +1,112 @@
+"""What does each optimisation bring? Training steps of the plain network at 67x67, one change after the other.
+
+    python benchmarks/optimisations.py
+
+Each variant runs in a process of its own, since malloc's thresholds hold for a whole process. They take turns, since
+the machine's speed drifts; a ratio is the median over the rounds.
+"""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from statistics import median
+from time import perf_counter
+from typing import IO, cast
+
+import reference
+import torch
+import torch.nn.functional as F
+
+from nin.data import fashion_mnist
+from nin.evaluation import autocast
+from nin.experiment import build
+from nin.memory import keep_freed_memory
+from nin.optimiser import Optimiser
+from nin.planning import find_device, resolve
+from nin.preprocessing import channels_last, prepare
+from nin.recipe import Recipe, quick
+
+ROUNDS, STEPS, BATCH = 7, 15, 128
+VARIANTS = {
+    "the reference: eager, float32, contiguous, DataLoader": set[str](),
+    "the whole data set as one tensor, no DataLoader": {"tensor"},
+    "and channels-last": {"tensor", "channels last"},
+    "and bf16": {"tensor", "channels last", "bf16"},
+    "and freed memory kept": {"tensor", "channels last", "bf16", "memory"},
+    "that, with batch norm": {"tensor", "channels last", "bf16", "memory", "norm"},
+    "that, with Muon": {"tensor", "channels last", "bf16", "memory", "norm", "muon"},
+    "that, in batches of 256: quick's step": {"tensor", "channels last", "bf16", "memory", "norm", "muon", "256"},
+}
+
+
+def main() -> None:
+    """Let the variants take turns, and print the table in Markdown."""
+    workers = [
+        subprocess.Popen([sys.executable, __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name in VARIANTS
+    ]
+    for worker in workers:
+        ask(worker)  # warms up
+    rounds = [[ask(worker) for worker in workers] for _ in range(ROUNDS)]
+    for worker in workers:
+        worker.kill()
+    print("| what | images/s | to the reference | to the row above |\n|---|---|---|---|")
+    for place, name in enumerate(VARIANTS):
+        speed = median(speeds[place] for speeds in rounds)
+        whole = median(speeds[place] / speeds[0] for speeds in rounds)
+        step = median(speeds[place] / speeds[max(0, place - 1)] for speeds in rounds)
+        print(f"| {name} | {speed:,.0f} | {whole:.2f} | {step:.2f} |")
+
+
+def ask(worker: subprocess.Popen[str]) -> float:
+    """Let a worker make some steps and give its images/s."""
+    pipe_in, pipe_out = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
+    pipe_in.write("\n")
+    pipe_in.flush()
+    return float(pipe_out.readline())
+
+
+def work(changes: set[str]) -> None:
+    """Make steps whenever a line comes in, and answer with the images/s."""
+    train = fashion_mnist().train.subset(torch.arange(12_800))
+    batch = 256 if "256" in changes else BATCH
+    if "memory" in changes:
+        keep_freed_memory()
+    if not changes:
+        steps = reference.train(train.images, train.labels, 67)
+        for _ in sys.stdin:
+            images, seconds = zip(*(next(steps) for _ in range(STEPS)), strict=True)
+            print(sum(images) / sum(seconds), flush=True)
+        return
+    recipe: Recipe = quick()
+    plan = resolve(recipe, train, 0, find_device("cpu"))
+    network = build(plan, 1) if "norm" in changes else reference.network()
+    network.train()
+    if "channels last" in changes:
+        channels_last(network)
+    muon = Optimiser(network, recipe) if "muon" in changes else None
+    sgd = torch.optim.SGD(network.parameters(), lr=0.01)
+    for _ in sys.stdin:
+        began = perf_counter()
+        for index in torch.randperm(len(train))[: STEPS * batch].view(STEPS, batch):
+            pictures = prepare(train.images[index], 67, plan.mean, plan.std)
+            if "channels last" not in changes:
+                pictures = pictures.contiguous()
+            with autocast(torch.device("cpu"), "bfloat16") if "bf16" in changes else nullcontext():
+                output = network(pictures).float()
+            loss = F.cross_entropy(output, train.labels[index])
+            sgd.zero_grad()
+            loss.backward()
+            if muon is None:
+                sgd.step()
+            else:
+                muon.step(0.1)
+            _ = loss.item()
+        print(STEPS * batch / (perf_counter() - began), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        main()
+    else:
+        work(VARIANTS[sys.argv[1]])
