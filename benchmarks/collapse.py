@@ -58,11 +58,15 @@ def sizes(recipe: Recipe, train: LabelledImages, start: int) -> Tensor:
     plan = resolve(replace(recipe, batch_size=2), train, start, torch.device("cpu"))
     network = build(plan, 1).train()
     outputs: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
+        outputs.append(output)
+
     for module in network.modules():
         # Behind the norm where there is one: that is what the next layer gets.
         pair = isinstance(module, nn.Sequential) and isinstance(list(module)[-1], nn.BatchNorm2d)
         if pair or (isinstance(module, nn.Conv2d) and not recipe.batch_norm):
-            module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+            module.register_forward_hook(keep)
     for dropout in (module for module in network.modules() if isinstance(module, nn.Dropout2d)):
         dropout.eval()
     scores = network(prepare(train.images, 67, plan.mean, plan.std))

@@ -9,7 +9,6 @@ import hashlib
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +23,19 @@ def main(run: Annotated[Path, tyro.conf.Positional], into: Path, kills: int = 5,
     for number in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         moment = random.uniform(8, longest)  # noqa: S311 - seconds; before 8 there may be no run folder yet
-        time.sleep(moment)
-        process.kill()
-        process.wait()
+        try:
+            process.wait(timeout=moment)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        else:
+            print(f"it ended before kill {number + 1}: give a smaller --longest or a longer run")
+            break
         states = sorted(path.name for path in into.glob("state/*.pt"))
         print(f"kill {number + 1} after {moment:.1f} s, states {states}", flush=True)
         command = [*NIN, "--resume", str(into)]
-    subprocess.run(command, check=True)
+    else:
+        subprocess.run(command, check=True)
     digests = [
         hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest() for folder in (run, into)
     ]

@@ -84,7 +84,7 @@ def work(changes: set[str]) -> None:
     network.train()
     if "channels last" in changes:
         channels_last(network)
-    muon = Optimiser(network, recipe) if "muon" in changes else None
+    muon = Optimiser(network, recipe, plan.precision) if "muon" in changes else None
     sgd = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in sys.stdin:
         began = perf_counter()

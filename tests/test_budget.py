@@ -1,14 +1,19 @@
 """Do minutes become as much training as fits, and does a late plan still end in time, with its schedule?"""
 
+import math
 import time
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
+from torch import nn
 
+from nin import budget
 from nin.budget import Pace, keeping, measure, stretched
 from nin.data import Splits
+from nin.errors import OptionError
+from nin.experiment import build
 from nin.planning import resolve
 from nin.recipe import LONGEST, Plan, quick, timetable
 from nin.training import Epoch
@@ -29,15 +34,16 @@ def ended(plan: Plan, epoch: int, seconds: float) -> Epoch:
 
 def test_what_fits_takes_the_seconds_that_there_are():
     for seconds in (20.0, 118.0, 300.0):
-        epochs, parts = PACE.epochs_within(seconds, quick(), IMAGES)
-        assert PACE.seconds(epochs, quick(), IMAGES, parts) == pytest.approx(seconds)
-        assert parts >= epochs
-    assert PACE.epochs_within(118.0, quick(), IMAGES) == (pytest.approx(9.9), 11)
+        epochs = PACE.epochs_within(seconds, quick(), IMAGES)
+        parts = PACE.parts(epochs, quick(), IMAGES)
+        assert parts == math.ceil(epochs)
+        assert seconds - 2 < PACE.seconds(epochs, quick(), IMAGES, parts) <= seconds + 1e-6
+    assert PACE.epochs_within(118.0, quick(), IMAGES) == pytest.approx(9.9)
 
 
 def test_nothing_fits_into_no_time():
-    assert PACE.epochs_within(5.0, quick(), IMAGES)[0] == 0.0
-    assert PACE.epochs_within(-5.0, quick(), IMAGES)[0] == 0.0
+    assert PACE.epochs_within(5.0, quick(), IMAGES) == 0.0
+    assert PACE.epochs_within(-5.0, quick(), IMAGES) == 0.0
 
 
 def test_a_recipe_of_two_sizes_costs_by_their_shares():
@@ -47,18 +53,28 @@ def test_a_recipe_of_two_sizes_costs_by_their_shares():
 
 def test_on_a_slow_machine_epochs_are_parts_of_a_pass_so_that_lateness_shows():
     slow = Pace(step={67: 2.0}, validation={67: 5.0}, ending=20.0)
-    epochs, parts = slow.epochs_within(300.0, quick(), IMAGES)
-    assert epochs < 1.5
-    assert parts == 5
+    epochs = slow.epochs_within(300.0, quick(), IMAGES)
+    assert 1.0 < epochs < 1.5
+    assert slow.parts(epochs, quick(), IMAGES) == 5
 
 
 def test_the_measured_pace_is_that_of_real_steps(splits: Splits):
     recipe = replace(quick(epochs=1.0), batch_size=32, sizes=((67, 0.5), (99, 0.5)))
     pace = measure(resolve(recipe, splits.train, 0, torch.device("cpu")), splits)
     assert set(pace.step) == set(pace.validation) == {67, 99}
-    assert 0 < pace.step[67] < pace.step[99]  # 2.5 times the multiply-adds
-    assert 0 < pace.validation[67] < pace.validation[99]
-    assert pace.ending > 0
+    assert min(*pace.step.values(), *pace.validation.values(), pace.ending) > 0
+
+
+def test_nothing_is_planned_for_a_network_that_is_dead_at_its_start(splits: Splits, monkeypatch: pytest.MonkeyPatch):
+    def dead(plan: Plan, channels: int) -> nn.Module:
+        network = build(plan, channels)
+        nn.init.constant_(network.n4[4].bias, -1e6)
+        return network
+
+    monkeypatch.setattr(budget, "build", dead)
+    recipe = replace(quick(epochs=1.0), batch_size=32, batch_norm=False, final_relu=True)
+    with pytest.raises(OptionError, match="exactly zero"):
+        measure(resolve(recipe, splits.train, 0, torch.device("cpu")), splits)
 
 
 @pytest.mark.parametrize("slower", [1.5, 0.6])
@@ -78,6 +94,13 @@ def test_a_plan_at_its_longest_is_not_stretched_into_minutes_that_it_cannot_use(
     epoch = ended(longest, 1, 10.0)
     assert keeping(time.monotonic() + 3600, PACE)(longest, epoch) == longest
     assert keeping(time.monotonic() + 60, PACE)(longest, epoch).steps < longest.steps
+    nearly = plan(LONGEST["quick"] - 1)
+    assert keeping(time.monotonic() + 3600, PACE)(nearly, ended(nearly, 1, 10.0)).steps == pytest.approx(2000, abs=30)
+
+
+def test_a_run_that_goes_on_is_not_made_longer():
+    planned = plan()
+    assert keeping(time.monotonic() + 3600, PACE, longer=False)(planned, ended(planned, 1, 10.0)) == planned
 
 
 @pytest.mark.parametrize("ratio", [0.3, 0.999, 1.7])

@@ -191,7 +191,7 @@ def test_a_killed_run_resumed_has_the_weights_of_the_plan_replayed(data: Path, t
 def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*NIN, "train", "--data", data, "--run", tmp_path / "run"],
+        [*NIN, "train", "--epochs", "1", "--data", data, "--run", tmp_path / "run"],
         stdout=theirs,
         stderr=theirs,
         env={**os.environ, "COLUMNS": "100"},
@@ -210,7 +210,6 @@ def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
     assert process.wait() == 130
     assert b"Ctrl-C stopped it behind step" in shown
     assert b"Traceback" not in shown
-    assert json.loads((tmp_path / "run" / "plan.json").read_text())["minutes"] == 5
     assert json.loads((tmp_path / "run" / "result.json").read_text())["ended"] == "interrupted"
     assert (tmp_path / "run" / "report.html").exists()
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()

@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 from nin.budget import stretched
 from nin.data import Splits
-from nin.errors import RunError
+from nin.errors import OptionError, RunError
 from nin.evaluation import evaluate, scores
 from nin.experiment import run
 from nin.network import NiN
 from nin.planning import read_plan, resolve
 from nin.recipe import Plan, quick
-from nin.runs import read_state
+from nin.runs import alone, read_state
 from nin.training import Event, Step
 
 FILES = {
@@ -152,6 +152,37 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_weights_of_one_that_ran_through(
     assert result.troubles == ()
     assert files(tmp_path / "run") == FILES
     assert weights(tmp_path / "run") == weights(tmp_path / "through")
+
+
+def test_a_run_stopped_before_its_first_state_can_begin_again(splits: Splits, tmp_path: Path):
+    def press(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    run(small(splits), splits, tmp_path / "run", on_event=press)
+    assert run(small(splits), splits, tmp_path / "run", state=read_state(tmp_path / "run")).ended == "finished"
+
+
+def test_two_processes_do_not_work_on_one_run(splits: Splits, tmp_path: Path):
+    def resume(plan: Plan, folder: Path) -> None:
+        with pytest.raises(RunError, match="still running"):
+            run(plan, splits, folder, state=read_state(folder))
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(small(splits), splits, tmp_path / "run", on_start=resume)
+    with alone(tmp_path / "run"):
+        pass  # it is free again
+
+
+def test_a_plan_for_other_images_is_refused_before_anything_is_made(splits: Splits, tmp_path: Path):
+    plan = small(splits)
+    for other, said in (
+        (replace(plan, classes=10), "classes"),
+        (replace(plan, mean=(0.0,) * 3, std=(1.0,) * 3), "channels"),
+    ):
+        with pytest.raises(OptionError, match=said):
+            run(other, splits, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_revised_plan_is_written_down_and_replays_to_the_same_weights(splits: Splits, tmp_path: Path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nin.optimiser import Optimiser
+from nin.optimiser import Muon, Optimiser
 from nin.preprocessing import channels_last
 from nin.recipe import quick
 
@@ -40,6 +40,20 @@ def test_muon_moves_a_convolution_by_a_nearly_orthogonal_matrix_and_sgd_the_rest
         gradient = module.get_parameter(name).grad
         assert gradient is not None
         torch.testing.assert_close(moves[name], 0.5 * 0.2 * gradient)
+
+
+@pytest.mark.parametrize("shape", [(8, 3, 3, 3), (32, 2, 3, 3), (16, 16, 1, 1)])
+def test_it_is_pytorchs_own_muon_for_convolutions(shape: tuple[int, ...]):
+    ours = nn.Parameter(torch.randn(shape).to(memory_format=torch.channels_last))
+    theirs = nn.Parameter(ours.detach().permute(0, 2, 3, 1).flatten(1).clone())
+    muon = Muon([ours], 0.1, 0.9, torch.bfloat16)
+    reference = torch.optim.Muon([theirs], lr=0.1, momentum=0.9, weight_decay=0.0)
+    for _ in range(3):
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.permute(0, 2, 3, 1).flatten(1)
+        muon.step()
+        reference.step()
+    assert torch.equal(ours.detach().permute(0, 2, 3, 1).flatten(1), theirs)
 
 
 def test_without_muon_sgd_moves_everything():

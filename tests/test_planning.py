@@ -3,17 +3,19 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from nin.budget import Pace
 from nin.data import Splits
 from nin.errors import NinError, OptionError
-from nin.planning import find_device, fitting, read_plan, resolve, train
+from nin.planning import FEWEST_EPOCHS, enough, find_device, read_plan, resolve, train
 from nin.preprocessing import channel_statistics
-from nin.recipe import quick, seed
+from nin.recipe import LONGEST, quick, seed
 
 CPU = torch.device("cpu")
 SMALL = replace(quick(epochs=3.0), batch_size=100)
@@ -31,15 +33,24 @@ def test_the_seed_recipe_is_never_sped_up(splits: Splits):
     assert resolve(seed(), splits.train, 0, CPU).precision == "float32"
 
 
-def test_a_plan_for_other_images_is_refused(splits: Splits):
-    plan = resolve(SMALL, splits.train, 0, CPU)
-    assert fitting(plan, splits.train) == plan
-    for other, said in (
-        (replace(plan, classes=10), "classes"),
-        (replace(plan, mean=(0.0,) * 3, std=(1.0,) * 3), "channels"),
-    ):
-        with pytest.raises(OptionError, match=said):
-            fitting(other, splits.train)
+# 100 steps a pass of 10 s, 8 s of evaluation and report.
+PACE = Pace(step={67: 0.1}, validation={67: 1.0}, ending=8.0)
+
+
+def test_minutes_become_the_epochs_that_fit_and_no_more_than_the_recipe_can_use():
+    epochs, parts = enough(2.0, time.monotonic(), PACE, quick(), 25_600)
+    assert epochs == pytest.approx(10.1, abs=0.2)
+    assert parts == 11
+    assert enough(600.0, time.monotonic(), PACE, quick(), 25_600) == (LONGEST["quick"], LONGEST["quick"])
+
+
+@pytest.mark.parametrize("validation", [1.0, 37.0])
+def test_the_minutes_that_a_refusal_proposes_are_enough(validation: float):
+    slow = Pace(step={67: 11.0}, validation={67: validation}, ending=8.0)
+    with pytest.raises(OptionError, match=r"^1 minutes are too few: .* give \S+ or more$") as refusal:
+        enough(1.0, time.monotonic(), slow, quick(), 25_600)
+    proposed = float(str(refusal.value).split()[-3])
+    assert enough(proposed, time.monotonic(), slow, quick(), 25_600)[0] >= FEWEST_EPOCHS
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"recipe": 1}', "{}", "\0"])
@@ -79,6 +90,8 @@ for options in json.loads(input()):
         {"epochs": "many"},
         {"minutes": -5},
         {"minutes": float("inf")},
+        {"minutes": 1e308},
+        {"run": 5},
         {"minutes": 5, "epochs": 3},
         {"plan": "plan.json", "network": "vgg"},
         {"resume": "runs/1", "seed": 1},
@@ -93,9 +106,9 @@ for options in json.loads(input()):
     )
     lines = answer.stdout.splitlines()
     assert len(lines) == len(wrong)
-    said = (
-        "'slow'", "'resnet'", "epochs", "'many'", "-5", "inf", "minutes and epochs", "network cannot", "seed cannot",
-        "nowhere.json", "-1", "1.5", "'tpu'", "/nonexistent",
-    )  # fmt: skip
+    said = [
+        "'slow'", "'resnet'", "epochs", "'many'", "-5", "inf", "1e+308", "run is a path", "minutes and epochs",
+        "network cannot", "seed cannot", "nowhere.json", "-1", "1.5", "'tpu'", "/nonexistent",
+    ]  # fmt: skip
     for line, named in zip(lines, said, strict=True):
         assert named in line

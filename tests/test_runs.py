@@ -140,15 +140,17 @@ def test_a_state_that_would_run_code_is_refused(tmp_path: Path):
 
 def test_a_run_stopped_before_its_first_state_begins_anew_and_an_ended_one_is_refused(tmp_path: Path):
     assert read_state(tmp_path) == {}
-    write_json(tmp_path / "result.json", {})
+    write_json(tmp_path / "result.json", {"ended": "finished"})
+    assert read_state(tmp_path) == {}, "killed before the report"
+    (tmp_path / "report.html").touch()
     with pytest.raises(RunError, match="has ended"):
         read_state(tmp_path)
 
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path):
-    for name in (".plan.json.4711", "plan.json", ".hidden", "state/.5-ab.pt.4711", "state/5-ab.pt"):
+    for name in (".plan.json.4711", "plan.json", ".hidden", ".notes.2024", "state/.5-ab.pt.4711", "state/5-ab.pt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert kept == {"plan.json", ".hidden", "state/5-ab.pt"}
+    assert kept == {"plan.json", ".hidden", ".notes.2024", "state/5-ab.pt"}

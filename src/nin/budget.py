@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
+from torch import Tensor, nn
 
 from nin.data import LabelledImages, Splits
+from nin.errors import OptionError
 from nin.evaluation import scores
 from nin.experiment import PICTURES_TO_LIFT_BY, build, ship
 from nin.recipe import LONGEST, Plan, Recipe
-from nin.training import Epoch, Step, fit
+from nin.training import Epoch, Step, Trouble, fit
 
 SECONDS_PER_EPOCH = 60  # an epoch is planned no longer than this, so that a machine that slows down is noticed in time
 SECONDS_OF_DRAWING = 3  # figures and report
 TOLERANCE = 0.03  # a plan whose rest is so little late or early stays as it is
-PICTURES_TO_TIME = 500
+SECONDS_TO_MEASURE = 5  # a size's steps, on a slow machine
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,19 @@ class Pace:
         step, validation = self._means(recipe)
         return epochs * images / recipe.batch_size * step + parts * validation + self.ending
 
-    def epochs_within(self, seconds: float, recipe: Recipe, images: int) -> tuple[float, int]:
-        """Say how many passes through so many images `seconds` are enough for, and in how many epochs to make them."""
+    def epochs_within(self, seconds: float, recipe: Recipe, images: int) -> float:
+        """Say how many passes through so many images `seconds` are enough for, in `parts` epochs."""
         step, validation = self._means(recipe)
         a_pass = images / recipe.batch_size * step
         left = max(0.0, seconds - self.ending)
-        parts = max(1, math.ceil(left / min(a_pass, SECONDS_PER_EPOCH)))
-        return max(0.0, left - parts * validation) / a_pass, parts
+        # Each epoch takes its part of the passes and a validation.
+        epochs = max(1, math.ceil(left / (min(a_pass, SECONDS_PER_EPOCH) + validation)))
+        return max(0.0, left - epochs * validation) / a_pass
+
+    def parts(self, epochs: float, recipe: Recipe, images: int) -> int:
+        """Say in how many epochs to make so many passes, so that none takes longer than `SECONDS_PER_EPOCH`."""
+        a_pass = images / recipe.batch_size * self._means(recipe)[0]
+        return max(1, math.ceil(epochs), math.ceil(epochs * a_pass / SECONDS_PER_EPOCH))
 
     def _means(self, recipe: Recipe) -> tuple[float, float]:
         """Give the seconds of a step and of a validation, as means over the recipe's sizes."""
@@ -49,51 +57,81 @@ class Pace:
 
 
 def measure(plan: Plan, data: Splits) -> Pace:
-    """Time real steps of training at each of the recipe's sizes, and some scoring; takes a few seconds.
+    """Time real steps of training at each of the recipe's sizes, and some scoring; takes seconds.
 
     `plan` is any plan of the recipe for these data on this device. The network that is trained here is thrown away.
+
+    Raises:
+        OptionError: the network is dead from its first step on.
+
     """
-    steps = 18 if plan.device == "cpu" else 100  # an accelerator is looked at every 20 steps
-    few = data.validation.subset(torch.arange(min(PICTURES_TO_TIME, len(data.validation))))
-    network = build(plan, data.train.images.shape[1])
     step: dict[int, float] = {}
     validation: dict[int, float] = {}
+    network = build(plan, data.train.images.shape[1])
     for size in dict.fromkeys(size for size, _ in plan.recipe.sizes):
-        probe = replace(plan, sizes=(size,), steps_by_epoch=(steps,), schedule=((0.0, 0.0), (float(steps), 0.0)))
-        speeds = [e.images_per_second for e in fit(network, data.train, few, probe) if isinstance(e, Step)]
-        step[size] = plan.recipe.batch_size / median(speeds[len(speeds) // 3 :])
-        validation[size] = len(data.validation) * _seconds_a_picture(network, few, size, plan, plan.precision)
+        step[size] = plan.recipe.batch_size / _images_per_second(network, plan, data, size)
+        few = _few(data.validation, plan.recipe.batch_size / step[size])
+        validation[size] = len(data.validation) * _seconds_a_picture(network, few.images, size, plan, plan.precision)
+    few = _few(data.validation, plan.recipe.batch_size / step[plan.recipe.size])
     shipped = ship(network, plan, few)
     scored = len(data.test) + len(data.validation) + min(PICTURES_TO_LIFT_BY, len(data.train))
-    ending = SECONDS_OF_DRAWING + scored * _seconds_a_picture(shipped, few, plan.recipe.size, plan, "float32")
+    ending = SECONDS_OF_DRAWING + scored * _seconds_a_picture(shipped, few.images, plan.recipe.size, plan, "float32")
     return Pace(step, validation, ending)
 
 
-def _seconds_a_picture(network: torch.nn.Module, few: LabelledImages, size: int, plan: Plan, precision: str) -> float:
+def _few(images: LabelledImages, images_per_second: float) -> LabelledImages:
+    """Give as many of the images as are trained on in a second: enough to time the scoring, which is faster."""
+    return images.subset(torch.arange(min(len(images), max(50, min(500, int(images_per_second))))))
+
+
+def _images_per_second(network: nn.Module, plan: Plan, data: Splits, size: int) -> float:
+    """Train for some steps or seconds; the first third warms up."""
+    steps = 18 if plan.device == "cpu" else 100  # an accelerator is looked at every 20 steps
+    schedule = ((0.0, 0.0), (float(steps), 0.0))
+    probe = replace(plan, recipe=plan.recipe.at(size), sizes=(size,), steps_by_epoch=(steps + 1,), schedule=schedule)
+    speeds: list[float] = []
+    began = time.monotonic()
+    for event in fit(network, data.train, data.validation, probe):
+        if isinstance(event, Trouble) and event.kind == "dead":
+            raise OptionError(f"nothing can be planned for: {event.message}")
+        if isinstance(event, Step):
+            speeds.append(event.images_per_second)
+            slow = len(speeds) >= 3 and time.monotonic() - began > SECONDS_TO_MEASURE
+            if event.step >= steps or slow:
+                break
+    return median(speeds[len(speeds) // 3 :])
+
+
+def _seconds_a_picture(network: nn.Module, few: Tensor, size: int, plan: Plan, precision: str) -> float:
     """Time the scoring of some pictures; the first of three times warms up."""
     took: list[float] = []
     for _ in range(3):
         began = time.perf_counter()
-        scores(network, few.images, size, plan.mean, plan.std, precision).sum().item()
+        scores(network, few, size, plan.mean, plan.std, precision).sum().item()
         took.append(time.perf_counter() - began)
     return min(took[1:]) / len(few)
 
 
-def keeping(deadline: float, pace: Pace) -> Callable[[Plan, Epoch], Plan]:
+def keeping(deadline: float, pace: Pace, longer: bool = True) -> Callable[[Plan, Epoch], Plan]:
     """Make a function for `fit` that revises a plan at each epoch's end, so that the run ends at `deadline`.
 
-    `deadline` is a time of `time.monotonic()`.
+    `deadline` is a time of `time.monotonic()`. A plan is made longer only if it may, and never beyond the recipe's
+    longest.
     """
+    most: int | None = None  # steps
 
     def revise(plan: Plan, epoch: Epoch) -> Plan:
+        nonlocal most
+        if most is None:
+            most = max(plan.steps, int(plan.steps * LONGEST.get(plan.recipe.name, 10_000.0) / plan.recipe.epochs))
         made = plan.steps_by_epoch[epoch.epoch - 1]
         slower = epoch.seconds / (made * pace.step[epoch.size])  # than measured
         rest = list(zip(plan.sizes, plan.steps_by_epoch, strict=True))[epoch.epoch :]
         apart = pace.ending + sum(pace.validation[size] for size, _ in rest)
         needed = slower * sum(steps * pace.step[size] for size, steps in rest)
         fits = (deadline - time.monotonic() - slower * apart) / needed
-        if plan.recipe.epochs >= LONGEST.get(plan.recipe.name, math.inf):
-            fits = min(fits, 1.0)  # it is at its longest already
+        left = sum(steps for _, steps in rest)
+        fits = min(fits, (most - plan.steps + left) / left if longer else 1.0)
         return plan if abs(fits - 1) <= TOLERANCE else stretched(plan, epoch.epoch, fits)
 
     return revise

@@ -216,7 +216,7 @@ class Show:
             f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.recipe.epochs:.3g} times through the "
             f"images at {sizes}, seed {plan.seed}, {plan.device} in {plan.precision}; writing to {folder}"
         )
-        if plan.minutes is not None and plan.recipe.epochs >= LONGEST[plan.recipe.name]:
+        if plan.minutes is not None and plan.recipe.epochs >= LONGEST.get(plan.recipe.name, float("inf")):
             self.say(f"The recipe cannot use {plan.minutes:g} minutes: it ends earlier, at its longest schedule.")
         if plan.minutes is not None and plan.recipe.epochs < 1:
             self.say(f"{plan.minutes:g} minutes are not enough to see each image once; expect less of this run.")

@@ -15,6 +15,7 @@ from nin import figures, report, runs
 from nin.baselines import VGG, AlexNet
 from nin.data import LabelledImages, Splits
 from nin.environment import environment
+from nin.errors import OptionError
 from nin.evaluation import Evaluation, evaluate, scores
 from nin.folding import fold, lift, with_batch_norm
 from nin.initialisation import initialise
@@ -103,20 +104,28 @@ def run(
 
     """
     began = time.monotonic() if began is None else began
+    check_fit(plan, data.train)
+    torch.set_num_threads(plan.threads)
     if state is None:
         folder = runs.new_run(folder)
         runs.write_json(folder / "plan.json", asdict(plan))
-    else:
-        assert folder is not None, "a run that goes on has a folder"
+    assert folder is not None, "a run that goes on has a folder"
+    with runs.alone(folder):
         runs.remove_leftovers(folder)
-    if not (folder / "environment.json").exists():
-        runs.write_json(folder / "environment.json", environment(plan, data, command))
-    on_start(plan, folder)
+        if not (folder / "environment.json").exists():
+            runs.write_json(folder / "environment.json", environment(plan, data, command))
+        on_start(plan, folder)
+        network = build(plan, data.train.images.shape[1])
+        log = _Log(folder, plan, state or {}, began)
+        ended = log.follow(fit(network, data.train, data.validation, plan, log.training, revise), on_event)
+        return _finish(network, plan, data, log, ended)
 
-    network = build(plan, data.train.images.shape[1])
-    log = _Log(folder, plan, state or {}, began)
-    ended = log.follow(fit(network, data.train, data.validation, plan, log.training, revise), on_event)
 
+def _finish(
+    network: nn.Module, plan: Plan, data: Splits, log: "_Log", ended: Literal["finished", "interrupted", "dead"]
+) -> Result:
+    """Ship and save the network, evaluate it, draw and report."""
+    folder = log.folder
     network = ship(network, plan, data.train)
     runs.save_model(folder / "model", network, config(plan, data.train))
     found = scores(network, data.test.images, plan.sizes[-1], plan.mean, plan.std)
@@ -141,7 +150,7 @@ def run(
         multiply_adds=sum(layer.multiply_adds for layer in layers(network, len(plan.mean), plan.sizes[-1])),
         images_per_second=median(epoch.images_per_second for epoch in log.epochs) if log.epochs else None,
         training_seconds=sum((epoch.seconds for epoch in log.epochs), 0.0),
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - log.began,
         listing=repr(network),
     )
     runs.write_json(folder / "result.json", result.to_json())
@@ -206,6 +215,21 @@ class _Log:
     def write_epochs(self) -> None:
         """Write `metrics.jsonl`."""
         runs.write_lines(self.folder / "metrics.jsonl", [asdict(epoch) for epoch in self.epochs])
+
+
+def check_fit(plan: Plan, train: LabelledImages) -> None:
+    """Check that the plan is for images like these.
+
+    Raises:
+        OptionError: it is for another number of classes or channels.
+
+    """
+    for what, planned, here in (
+        ("classes", plan.classes, len(train.names)),
+        ("channels", len(plan.mean), train.images.shape[1]),
+    ):
+        if planned != here:
+            raise OptionError(f"the plan is for images of {planned} {what}, and these have {here}: make another plan")
 
 
 def build(plan: Plan, in_channels: int) -> nn.Module:

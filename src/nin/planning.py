@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from operator import index
+from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
@@ -84,13 +85,17 @@ def train(
         known = replace(read_plan(Path(plan)), minutes=None)
         known = known if "seed" not in given else replace(known, seed=seed)
 
-    where = find_device(device if known is None else known.device)
+    where = (
+        find_device(device)
+        if known is None
+        else find_device(known.device, "the plan was made on one that has it: go there, or plan anew")
+    )
     splits = fashion_mnist(None if data is None else Path(data))
     pace = None
     if known is not None:
-        chosen = fitting(known, splits.train)
-        torch.set_num_threads(chosen.threads)
+        chosen = known
         if chosen.minutes is not None:
+            experiment.check_fit(chosen, splits.train)
             pace = measure(chosen, splits)
     elif minutes is not None or (epochs is None and recipe == "quick"):
         minutes = MINUTES if minutes is None else minutes
@@ -102,7 +107,9 @@ def train(
         chosen = resolve(named(recipe, network, epochs), splits.train, seed, where)
     revise = unrevised
     if pace is not None and chosen.minutes is not None:
-        revise = keeping(start + 60 * chosen.minutes, pace)
+        # A run that goes on keeps to its plan, to end as if it had never stopped, unless that takes a tenth too long.
+        slack = 1.0 if known is None else 1.1
+        revise = keeping(start + 60 * slack * chosen.minutes, pace, longer=known is None)
     return experiment.run(
         chosen,
         splits,
@@ -137,8 +144,11 @@ def check(given: Mapping[str, Any]) -> None:
         raise OptionError(f"seed is a whole number from 0 to 2^63 - 1, not {given['seed']}")
     for length, unit in (("minutes", "a number of minutes"), ("epochs", "a number of epochs")):
         value = given.get(length, 1)
-        if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise OptionError(f"{length} is {unit} over 0, not {value!r}")
+        if not isinstance(value, (int, float)) or not 0 < value <= 1e6:
+            raise OptionError(f"{length} is {unit} over 0, a million at most, not {value!r}")
+    for name in ("plan", "resume", "data", "run"):
+        if name in given and not isinstance(given[name], (str, PathLike)):
+            raise OptionError(f"{name} is a path, not {given[name]!r}")
     named(given.get("recipe", "quick"), given.get("network", "nin"), given.get("epochs"))
     find_device(given.get("device", "auto"))
 
@@ -151,16 +161,17 @@ def enough(minutes: float, start: float, pace: Pace, recipe: Recipe, images: int
 
     """
     spent = time.monotonic() - start
-    epochs, parts = pace.epochs_within(60 * minutes - spent, recipe, images)
+    epochs = min(pace.epochs_within(60 * minutes - spent, recipe, images), LONGEST[recipe.name])
     if epochs < FEWEST_EPOCHS:
-        least = spent + pace.seconds(FEWEST_EPOCHS, recipe, images)
+        parts = pace.parts(FEWEST_EPOCHS, recipe, images)
+        least = spent + pace.seconds(FEWEST_EPOCHS, recipe, images, parts)
         an_epoch, rest = pace.seconds(1, recipe, images) - pace.ending, spent + pace.ending
         raise OptionError(
             f"{minutes:g} minutes are too few: here an epoch of {recipe.network} at {recipe.size}x{recipe.size} "
             f"takes {an_epoch:.0f} s, and data, evaluation and report {rest:.0f} s; give {math.ceil(least / 6) / 10:g} "
             "or more"
         )
-    return min(epochs, LONGEST[recipe.name]), parts
+    return epochs, pace.parts(epochs, recipe, images)
 
 
 def read_plan(path: Path) -> Plan:
@@ -175,22 +186,6 @@ def read_plan(path: Path) -> Plan:
         return plan_from_json(runs.read_json(path))
     except OptionError as error:
         raise OptionError(f"{path}: {error}; take the plan.json of a run of this version") from error
-
-
-def fitting(plan: Plan, train: LabelledImages) -> Plan:
-    """Give the plan back if it is for images like these.
-
-    Raises:
-        OptionError: it is for another number of classes or channels.
-
-    """
-    for what, planned, here in (
-        ("classes", plan.classes, len(train.names)),
-        ("channels", len(plan.mean), train.images.shape[1]),
-    ):
-        if planned != here:
-            raise OptionError(f"the plan is for images of {planned} {what}, and these have {here}: make another plan")
-    return plan
 
 
 def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.device, parts: int = 1) -> Plan:
@@ -220,8 +215,10 @@ def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.devi
     )
 
 
-def find_device(name: DeviceName) -> torch.device:
+def find_device(name: DeviceName, way_out: str = "leave --device at auto") -> torch.device:
     """Find the device that `name` means here; "auto" takes an accelerator when there is one.
+
+    `way_out` ends the message of the error.
 
     Raises:
         OptionError: no such device on this machine.
@@ -234,7 +231,7 @@ def find_device(name: DeviceName) -> torch.device:
         return here if here is not None and here.type in get_args(DeviceName) else torch.device("cpu")
     if name != "cpu" and (here is None or here.type != name):
         has = "no accelerator that PyTorch can use" if here is None else here.type
-        raise OptionError(f"device {name} is not here: this machine has {has}; leave --device at auto")
+        raise OptionError(f"device {name} is not here: this machine has {has}; {way_out}")
     return torch.device(name)
 
 

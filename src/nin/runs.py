@@ -6,9 +6,10 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from safetensors.torch import save
 from torch import nn
 
 from nin.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no such locks
+    fcntl = None
 
 
 def refuse_existing(folder: Path) -> None:
@@ -137,7 +143,7 @@ def read_state(run: Path) -> dict[str, Any]:
     """
     states = _states(run)
     if not states:
-        if (run / "result.json").exists():
+        if (run / "report.html").exists() and read_json(run / "result.json").get("ended") != "interrupted":
             raise RunError(f"{run} has ended, and nothing of it is left to do; start another run with nin train")
         return {}
     *before, latest = states
@@ -160,9 +166,33 @@ def remove_state(run: Path) -> None:
 
 def remove_leftovers(run: Path) -> None:
     """Remove what a process that was killed while writing has left beside the files."""
+    ours = re.compile(r"\..+\.(json|jsonl|html|png|svg|safetensors|pt)\.\d+")
     for left in [*run.glob(".*"), *run.glob("*/.*")]:
-        if left.suffix[1:].isdigit():
+        if ours.fullmatch(left.name) and left.is_file():
             left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Keep other processes from working on the same run folder; the system ends that with the process, however it ends.
+
+    Raises:
+        RunError: another one is at it.
+
+    """
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(run, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system that has no locks
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"{run} is still running in another process; wait for it, or stop it first") from error
+        yield
+    finally:
+        os.close(folder)
 
 
 def _states(run: Path) -> list[Path]:
@@ -181,7 +211,7 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise RunError(f"cannot read {path}: {reason}; is {path.parent} the folder of a finished run?") from error
+        raise RunError(f"cannot read {path}: {reason}; is {path.parent} the folder of a run?") from error
 
 
 def _parse(path: Path, text: str) -> Any:

@@ -123,7 +123,7 @@ def fit(
     network.to(device)
     channels_last(network)
     images, labels = train.images.to(device), train.labels.to(device)
-    optimiser = Optimiser(network, recipe)
+    optimiser = Optimiser(network, recipe, plan.precision)
     watch = Watch(plan)
     step, seconds = 0, 0.0  # steps made in the whole plan, and seconds that those of this epoch took
     total = torch.zeros(2, device=device)  # loss and hits, summed over this epoch's steps
