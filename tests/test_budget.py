@@ -38,7 +38,7 @@ def test_what_fits_takes_the_seconds_that_there_are():
         parts = PACE.parts(epochs, quick(), IMAGES)
         assert parts == math.ceil(epochs)
         assert seconds - 2 < PACE.seconds(epochs, quick(), IMAGES, parts) <= seconds + 1e-6
-    assert PACE.epochs_within(118.0, quick(), IMAGES) == pytest.approx(9.9)
+    assert PACE.epochs_within(118.0, quick(), IMAGES) == pytest.approx(10.0)
 
 
 def test_nothing_fits_into_no_time():

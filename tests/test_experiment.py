@@ -156,7 +156,8 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_weights_of_one_that_ran_through(
 
 def test_a_run_stopped_before_its_first_state_can_begin_again(splits: Splits, tmp_path: Path):
     def press(event: Event) -> None:
-        raise KeyboardInterrupt
+        if isinstance(event, Step):
+            raise KeyboardInterrupt
 
     run(small(splits), splits, tmp_path / "run", on_event=press)
     assert run(small(splits), splits, tmp_path / "run", state=read_state(tmp_path / "run")).ended == "finished"

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -173,7 +173,8 @@ def test_listing_epochs_plan_and_environment_are_there(run: Path) -> None:
 
 def test_the_seeds_recipe_and_a_growing_size_are_told_in_words(run: Path) -> None:
     sizes, schedule = (67, 67, 224), ((0.0, 1.0), (1290.0, 1.0))
-    plan = Plan(seed(3.0), 0, sizes, (430, 430, 430), schedule, len(NAMES), (0.0,), (1.0,), "cuda", "float32", 1)
+    recipe = replace(seed(3.0), sizes=((67, 0.67), (224, 0.33)))
+    plan = Plan(recipe, 0, sizes, (430, 430, 430), schedule, len(NAMES), (0.0,), (1.0,), "cuda", "float32", 1)
     runs.write_json(run / "plan.json", asdict(plan))
     change(run / "environment.json", device="NVIDIA H200", commit=None)
     text = Page(render(run)).text

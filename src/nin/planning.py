@@ -165,7 +165,7 @@ def enough(minutes: float, start: float, pace: Pace, recipe: Recipe, images: int
     if epochs < FEWEST_EPOCHS:
         parts = pace.parts(FEWEST_EPOCHS, recipe, images)
         least = spent + pace.seconds(FEWEST_EPOCHS, recipe, images, parts)
-        an_epoch, rest = pace.seconds(1, recipe, images) - pace.ending, spent + pace.ending
+        an_epoch, rest = pace.seconds(1.0, recipe, images) - pace.ending, spent + pace.ending
         raise OptionError(
             f"{minutes:g} minutes are too few: here an epoch of {recipe.network} at {recipe.size}x{recipe.size} "
             f"takes {an_epoch:.0f} s, and data, evaluation and report {rest:.0f} s; give {math.ceil(least / 6) / 10:g} "
