@@ -1,10 +1,11 @@
 """Is every image seen as often as any other, in an order and with flips that the seed and the place decide?"""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import torch
 
-from nin.augmentation import flip, order
+from nin.augmentation import order, varied
 from nin.recipe import Plan, Recipe, quick, timetable
 
 IMAGES = 103
@@ -15,44 +16,88 @@ def plan(recipe: Recipe, seed: int = 0, parts: int = 1) -> Plan:
 
 
 RECIPE = replace(quick(epochs=4.0), batch_size=10, flip=True)
+VARIED = replace(RECIPE, shift=2, erase=0.25)
 
 
-def seen(plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give all indices and flips of a plan, in the order of the steps."""
-    batches, flips = zip(*(order(plan, epoch, IMAGES) for epoch in range(1, plan.epochs + 1)), strict=True)
-    return torch.cat(batches).flatten(), torch.cat(flips).flatten()
+def seen(plan: Plan) -> SimpleNamespace:
+    """Give all that a plan shows, in order, without the division into steps."""
+    epochs = [vars(order(plan, epoch, IMAGES)) for epoch in range(1, plan.epochs + 1)]
+    return SimpleNamespace(**{part: torch.cat([epoch[part] for epoch in epochs]).flatten(0, 1) for part in epochs[0]})
 
 
 def test_each_pass_shows_each_image_once_in_an_order_of_its_own():
-    indices, _ = seen(plan(RECIPE))
-    passes = [indices[begin : begin + IMAGES] for begin in range(0, 3 * IMAGES, IMAGES)]
+    index = seen(plan(RECIPE)).index
+    passes = [index[begin : begin + IMAGES] for begin in range(0, 3 * IMAGES, IMAGES)]
     assert all(sorted(one.tolist()) == list(range(IMAGES)) for one in passes)
     assert not torch.equal(passes[0], passes[1])
 
 
 def test_where_the_epochs_end_changes_nothing():
-    whole, parted = seen(plan(RECIPE)), seen(plan(RECIPE, parts=7))
+    whole, parted = (vars(seen(plan(VARIED, parts=parts))).values() for parts in (1, 7))
     assert all(torch.equal(one, other) for one, other in zip(whole, parted, strict=True))
 
 
-def test_another_seed_gives_another_order():
-    assert not torch.equal(seen(plan(RECIPE))[0], seen(plan(RECIPE, seed=1))[0])
+def test_another_seed_gives_another_order_and_other_variations():
+    one, other = seen(plan(VARIED)), seen(plan(VARIED, seed=1))
+    assert not torch.equal(one.index, other.index)
+    same = [(one.shift[one.index == i][0] == other.shift[other.index == i][0]).all() for i in range(IMAGES)]
+    assert sum(map(bool, same)) < IMAGES / 4
 
 
 def test_an_image_is_shown_as_it_is_and_mirrored_in_turn():
-    indices, flips = seen(plan(RECIPE))
-    times = [flips[indices == image] for image in range(IMAGES)]
+    views = seen(plan(RECIPE))
+    times = [views.flipped[views.index == image] for image in range(IMAGES)]
     assert all((one[1:] != one[:-1]).all() for one in times)
     begin_flipped = sum(bool(one[0]) for one in times)
     assert 30 < begin_flipped < 73
 
 
-def test_a_recipe_without_flips_flips_nothing():
-    assert not seen(plan(replace(RECIPE, flip=False)))[1].any()
+def test_a_recipe_without_variations_varies_nothing():
+    views = seen(plan(replace(RECIPE, flip=False)))
+    assert not views.flipped.any()
+    assert not views.shift.any()
+    assert not views.box[:, 2].any()
+
+
+def test_shifts_reach_as_far_as_the_recipe_says_and_each_as_often():
+    shift = seen(plan(VARIED)).shift
+    counts = torch.bincount(shift.flatten() + 2, minlength=5)
+    assert shift.abs().max() == 2
+    assert counts.min() > 0.6 * counts.max()
+    assert not torch.equal(shift[:, 0], shift[:, 1])
+
+
+def test_so_many_pictures_lose_a_rectangle_and_it_lies_within_them():
+    box = seen(plan(VARIED)).box
+    erased = box[box[:, 2] > 0]
+    assert 0.15 < len(erased) / len(box) < 0.35
+    assert (erased[:, 2:4] >= 1 / 8).all()
+    assert (erased[:, 2:4] <= 1 / 2).all()
+    assert (erased[:, :2] + erased[:, 2:4] <= 1).all()
+
+
+def vary(images: torch.Tensor, flipped: bool = False, shift: tuple[int, int] = (0, 0), box: tuple = (0.0,) * 5):
+    """Vary every picture alike."""
+    times = len(images)
+    return varied(images, torch.tensor([flipped] * times), torch.tensor([shift] * times), torch.tensor([box] * times))
+
+
+PICTURES = torch.arange(1, 25, dtype=torch.uint8).view(2, 1, 3, 4)
 
 
 def test_flip_mirrors_those_that_are_marked():
-    images = torch.arange(24, dtype=torch.uint8).view(2, 1, 3, 4)
-    flipped = flip(images, torch.tensor([False, True]))
-    assert torch.equal(flipped[0], images[0])
-    assert flipped[1, 0, 0].tolist() == [15, 14, 13, 12]
+    none = torch.zeros(2, 2, dtype=torch.int64), torch.zeros(2, 5)
+    flipped = varied(PICTURES, torch.tensor([False, True]), *none)
+    assert torch.equal(flipped[0], PICTURES[0])
+    assert flipped[1, 0, 0].tolist() == [16, 15, 14, 13]
+
+
+def test_shift_moves_down_and_right_and_black_moves_in():
+    assert vary(PICTURES, shift=(1, 0))[0, 0].tolist() == [[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]
+    assert vary(PICTURES, shift=(0, -2))[0, 0].tolist() == [[3, 4, 0, 0], [7, 8, 0, 0], [11, 12, 0, 0]]
+    assert vary(PICTURES.repeat(1, 3, 1, 1), shift=(0, 1)).shape == (2, 3, 3, 4)
+
+
+def test_a_box_is_filled_with_its_grey():
+    erased = vary(PICTURES, box=(1 / 3, 0.5, 1 / 3, 0.5, 0.9))
+    assert erased[0, 0].tolist() == [[1, 2, 3, 4], [5, 6, 229, 229], [9, 10, 11, 12]]

@@ -26,7 +26,8 @@ class Recipe:
     `epochs` is how often each training image is seen; it may be a fraction. `sizes` has pairs of the side in pixels to
     which pictures are resized and the share of the steps made at it, in order; the last is the size that ships.
     `normalise` subtracts the training images' mean and divides by their standard deviation; without it pixels are 0..1.
-    `flip` shows every second time an image is seen its mirror image.
+    `flip` shows every second time an image is seen its mirror image, `shift` moves it by up to so many pixels of its
+    own, and `erase` is the share of the times that a rectangle of it is erased.
 
     `muon` is the learning rate of the convolutions' weights under Muon; at 0 SGD moves them like everything else, by
     `learning_rate`. `warm_up` is the share of all steps in which the rates rise from 0; with `decay` they then fall in
@@ -50,6 +51,8 @@ class Recipe:
     label_smoothing: float = 0.1
     dropout: float = 0.0
     flip: bool = False
+    shift: int = 0
+    erase: float = 0.0
     initialisation: Initialisation = "he"
     normalise: bool = True
     batch_norm: bool = True
@@ -73,6 +76,8 @@ class Recipe:
             ("warm_up", 0, 1),
             ("label_smoothing", 0, 0.9999),
             ("dropout", 0, 0.9999),
+            ("shift", 0, 1000),
+            ("erase", 0, 1),
         ):
             if not low <= getattr(self, field) <= high:
                 raise OptionError(f"{field} is from {low} to {high}, not {getattr(self, field)}")

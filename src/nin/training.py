@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nin.augmentation import flip, order
+from nin.augmentation import order, varied
 from nin.data import LabelledImages
 from nin.errors import RunError
 from nin.evaluation import autocast, evaluate, scores
@@ -123,6 +123,7 @@ def fit(
     network.to(device)
     channels_last(network)
     images, labels = train.images.to(device), train.labels.to(device)
+    varies = recipe.flip or recipe.shift > 0 or recipe.erase > 0
     optimiser = Optimiser(network, recipe, plan.precision)
     watch = Watch(plan)
     step, seconds = 0, 0.0  # steps made in the whole plan, and seconds that those of this epoch took
@@ -149,21 +150,21 @@ def fit(
         if step >= end:
             continue
         network.train()
-        batches, flips = (part.to(device) for part in order(plan, epoch, len(train)))
+        views = order(plan, epoch, len(train)).to(device)
         seen, at_last_look = step - begin, total[0].item()
         looked = saved = time.perf_counter()
-        for batch, flipped in zip(batches[seen:], flips[seen:], strict=True):
+        for index, *variation in views.steps(seen):
             torch.manual_seed(mixed(plan.seed, step))
-            pictures = flip(images[batch], flipped) if recipe.flip else images[batch]
+            pictures = varied(images[index], *variation) if varies else images[index]
             with autocast(device, plan.precision):
                 output = network(prepare(pictures, size, plan.mean, plan.std)).float()
-            loss = F.cross_entropy(output, labels[batch], label_smoothing=recipe.label_smoothing)
+            loss = F.cross_entropy(output, labels[index], label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step(plan.rate(step + 0.5))
             step += 1
             with torch.no_grad():
-                total += torch.stack([loss, (output.argmax(1) == labels[batch]).float().mean()])
+                total += torch.stack([loss, (output.argmax(1) == labels[index]).float().mean()])
 
             if device.type != "cpu" and step % STEPS_PER_LOOK and step < end:
                 continue
@@ -180,11 +181,8 @@ def fit(
             if step < end and time.perf_counter() - saved > SECONDS_PER_STATE:
                 yield now()
                 saved = time.perf_counter()
-            seen, at_last_look, looked = (
-                step - begin,
-                sum_of_losses,
-                time.perf_counter(),
-            )  # the listener's time is its own
+            # The listener's time is its own.
+            seen, at_last_look, looked = step - begin, sum_of_losses, time.perf_counter()
 
         train_loss, train_accuracy = (total / (end - begin)).tolist()
         found = scores(network, validation.images, size, plan.mean, plan.std, plan.precision)
