@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 
 from nin.data import fashion_mnist
-from nin.evaluation import autocast
+from nin.devices import autocast, find_device
 from nin.experiment import build
 from nin.memory import keep_freed_memory
 from nin.optimiser import Optimiser
-from nin.planning import find_device, resolve
+from nin.planning import resolve
 from nin.preprocessing import channels_last, prepare
 from nin.recipe import Recipe, quick
 

@@ -15,9 +15,10 @@ import tyro
 from torch import nn
 
 from nin.data import LabelledImages, fashion_mnist
+from nin.devices import find_device
 from nin.evaluation import evaluate, scores
 from nin.experiment import build, ship
-from nin.planning import find_device, resolve
+from nin.planning import resolve
 from nin.recipe import Recipe, RecipeName, named
 from nin.training import Epoch, Trouble, fit
 

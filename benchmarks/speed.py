@@ -17,10 +17,11 @@ import reference
 import torch
 
 from nin.data import LabelledImages, fashion_mnist
+from nin.devices import find_device
 from nin.environment import processor
 from nin.evaluation import scores
 from nin.experiment import build, ship
-from nin.planning import find_device, resolve
+from nin.planning import resolve
 from nin.recipe import quick
 from nin.training import Step, fit
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import torch
 
 from nin.augmentation import order, varied
-from nin.recipe import Plan, Recipe, quick, timetable
+from nin.plan import Plan, timetable
+from nin.recipe import Recipe, quick
 
 IMAGES = 103
 
@@ -76,10 +77,14 @@ def test_so_many_pictures_lose_a_rectangle_and_it_lies_within_them():
     assert (erased[:, :2] + erased[:, 2:4] <= 1).all()
 
 
-def vary(images: torch.Tensor, flipped: bool = False, shift: tuple[int, int] = (0, 0), box: tuple = (0.0,) * 5):
+def vary(
+    images: torch.Tensor, flipped: bool = False, shift: tuple[int, int] = (0, 0), box: tuple[float, ...] = (0.0,) * 5
+):
     """Vary every picture alike."""
     times = len(images)
-    return varied(images, torch.tensor([flipped] * times), torch.tensor([shift] * times), torch.tensor([box] * times))
+    return varied(
+        images, torch.zeros(times, dtype=torch.bool), torch.tensor([shift] * times), torch.tensor([box] * times)
+    )
 
 
 PICTURES = torch.arange(1, 25, dtype=torch.uint8).view(2, 1, 3, 4)

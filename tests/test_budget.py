@@ -14,8 +14,9 @@ from nin.budget import Pace, keeping, measure, stretched
 from nin.data import Splits
 from nin.errors import OptionError
 from nin.experiment import build
+from nin.plan import Plan, timetable
 from nin.planning import resolve
-from nin.recipe import LONGEST, Plan, quick, timetable
+from nin.recipe import LONGEST, quick
 from nin.training import Epoch
 
 # 100 steps a pass of 10 s at 67, 40 s at 99.

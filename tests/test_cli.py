@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from nin.cli import Show, parse, progress_bar
+from nin.cli import mute, parse
 from nin.data import fashion_mnist, find
 from nin.errors import DataError
 from nin.planning import resolve
+from nin.progress import Show, progress_bar
 from nin.recipe import quick
 from nin.runs import write_json
 
@@ -110,7 +111,7 @@ def test_a_place_that_cannot_be_printed_to_is_one_line():
 
 
 def test_a_training_goes_on_when_nobody_reads_its_lines_any_more(monkeypatch: pytest.MonkeyPatch):
-    show = Show(progress_bar())
+    show = Show(progress_bar(), mute)
     assert show.bar.disable, "tests have no terminal"
     with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:
         monkeypatch.setattr("sys.stdout", full)

@@ -1,13 +1,26 @@
-"""Are accuracy, interval, loss and confusion those of a hand count?"""
+"""Are accuracy, interval, loss, confusion and calibration those of a hand count, and the temperature the best one?"""
 
+import json
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nin.evaluation import evaluate, evaluating, scores, wilson_interval
+from nin.evaluation import (
+    calibration,
+    class_precision,
+    class_recall,
+    evaluate,
+    evaluating,
+    fit_temperature,
+    most_confident_mistakes,
+    scores,
+    wilson_interval,
+)
 from nin.network import NiN
 from nin.preprocessing import prepare
 
@@ -48,3 +61,65 @@ def test_scores_are_the_networks_own_in_eval_mode_whatever_the_batch():
     assert found.shape == (700, 10)
     assert expected.any()
     torch.testing.assert_close(found[-7:], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_recall_and_precision_by_hand():
+    confusion = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    assert class_recall(confusion) == (6 / 8, 3 / 4, None)  # the third class has no pictures
+    assert class_precision(confusion) == (6 / 7, 3 / 5, None)  # and was never predicted
+
+
+def test_the_mistakes_come_most_confident_first_and_only_mistakes_do():
+    probabilities = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.2, 0.8]])
+    labels = torch.tensor([0, 1, 0, 1, 0])
+    assert most_confident_mistakes(probabilities, labels, 3).tolist() == [2, 4, 3]
+    assert most_confident_mistakes(probabilities, labels, 9).tolist() == [2, 4, 3, 1]
+    assert most_confident_mistakes(probabilities, torch.tensor([0, 0, 1, 0, 1]), 9).tolist() == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Calibration
+
+
+def drawn(temperature: float, images: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw scores, and labels as often as softmax(scores / temperature) says."""
+    generator = torch.Generator().manual_seed(0)
+    found = temperature * 2 * torch.randn(images, 10, generator=generator)
+    return found, torch.multinomial((found / temperature).softmax(dim=1), 1, generator=generator).flatten()
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 2.5, 9.0])
+def test_a_known_temperature_is_found_and_mends_the_confidence(temperature: float):
+    found, labels = drawn(temperature)
+    fitted = fit_temperature(found, labels)
+    assert fitted == pytest.approx(temperature, rel=0.03)
+    least = F.cross_entropy(found / fitted, labels)
+    assert least < F.cross_entropy(found / (1.01 * fitted), labels)
+    assert least < F.cross_entropy(found / (0.99 * fitted), labels)
+    assert calibration((found / fitted).softmax(dim=1), labels).error < 0.02
+    if temperature != 1:
+        assert calibration(found.softmax(dim=1), labels).error > 0.1
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_scores_without_a_mistake_get_the_lowest_temperature_and_with_nothing_else_the_highest(scale: float):
+    found, _ = drawn(scale, 100)
+    assert fit_temperature(found, found.argmax(dim=1)) == pytest.approx(1 / 20)
+    assert fit_temperature(found, found.argmin(dim=1)) == pytest.approx(20)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.3, math.nan, math.inf])
+def test_scores_that_tell_nothing_keep_their_temperature(value: float):
+    assert fit_temperature(torch.full((5, 3), value), torch.tensor([0, 1, 2, 0, 1])) == 1
+
+
+def test_a_calibration_by_hand():
+    sure = torch.tensor([0.9, 0.88, 0.6, 1.0])
+    result = calibration(torch.stack((sure, 1 - sure), dim=1), torch.tensor([0, 1, 0, 0]))
+    # Of fifteenths: 0.6 is 9 and belongs below, 0.88 and 0.9 are between 13 and 14, and 1 is 15.
+    assert result.counts == (0,) * 8 + (1,) + (0,) * 4 + (2, 1)
+    assert result.confidence[:8] == result.accuracy[:8] == (None,) * 8
+    assert (result.accuracy[8], *result.accuracy[13:]) == (1, 0.5, 1)
+    assert (result.confidence[8], *result.confidence[13:]) == pytest.approx((0.6, 0.89, 1))
+    assert result.error == pytest.approx((1 * 0.4 + 2 * 0.39 + 1 * 0) / 4)
+    assert json.loads(json.dumps(asdict(result), allow_nan=False))["accuracy"][0] is None

@@ -17,8 +17,9 @@ from nin.errors import OptionError, RunError
 from nin.evaluation import evaluate, scores
 from nin.experiment import run
 from nin.network import NiN
+from nin.plan import Plan
 from nin.planning import read_plan, resolve
-from nin.recipe import Plan, quick
+from nin.recipe import quick
 from nin.runs import alone, read_state
 from nin.training import Event, Step
 
@@ -30,6 +31,7 @@ FILES = {
     "figures/prediction.png",
     "figures/sample.png",
     "metrics.jsonl",
+    "model/README.md",
     "model/config.json",
     "model/model.safetensors",
     "plan.json",

@@ -1,6 +1,7 @@
 """Do the figures say what the results say? Words and numbers against the results, bytes against each other."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -8,13 +9,19 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from nin import figures
+from nin.evaluation import Calibration, calibration
+from nin.network import NiN
 
 NAMES = ("T-shirt/top", "Ankle boot", "costs $5 or $6")
+ODD_NAMES = ("W" * 99, "two\nlines\a", "\u202ecoat\xa0中\udcff")  # a bell, right to left, no letter
 
 
 def pictures(count: int, channels: int = 1) -> torch.Tensor:
@@ -45,6 +52,13 @@ def texts(figure: Figure) -> list[Text]:
 
 def said(figure: Figure) -> list[str]:
     return [text.get_text() for text in texts(figure)]
+
+
+def apart(figure: Figure) -> bool:
+    """Say whether every text keeps clear of the others and of the figure's sides."""
+    boxes = [text.get_window_extent() for text in texts(figure)]
+    within = all(figure.bbox.padded(2).containsx(x) for box in boxes for x in box.intervalx)
+    return within and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -81,9 +95,140 @@ def test_a_prediction_says_right_or_wrong_in_words_and_names_both_classes() -> N
 def test_predictions_do_not_run_into_each_other() -> None:
     labels = torch.zeros(13, dtype=torch.int64)
     figure = figures.prediction(pictures(13), labels, labels + torch.arange(13) % 2, torch.ones(13), NAMES)
-    boxes = [text.get_window_extent() for text in texts(figure)]
-    assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
-    assert all(figure.bbox.padded(2).containsx(x) for box in boxes for x in box.intervalx)
+    assert apart(figure)
+
+
+def test_a_prediction_says_the_headline_that_it_is_given_also_over_no_picture() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    assert said(figures.prediction(pictures(0), none, none, torch.zeros(0), NAMES, headline="no mistake")) == [
+        "no mistake"
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Class maps
+
+
+def class_maps(count: int, cells: int) -> torch.Tensor:
+    return 9 * torch.rand(count, 3, cells, cells, generator=torch.Generator().manual_seed(1))
+
+
+def explanation(cells: int, titles: Sequence[str], names: Sequence[str] = NAMES, top: int = 3) -> Figure:
+    maps = class_maps(len(titles), cells)
+    probabilities = maps.amax(dim=(2, 3)).softmax(dim=1)
+    return figures.explanation(pictures(len(titles)), maps, names, probabilities, titles, 35 + 32 * cells, top)
+
+
+def drawn(axes: Axes) -> QuadMesh:
+    (mesh,) = (collection for collection in axes.collections if isinstance(collection, QuadMesh))
+    return mesh
+
+
+def framed(axes: Axes) -> list[tuple[int, int]]:
+    """Give row and column of each cell that a frame surrounds exactly."""
+    corners = np.asarray(drawn(axes).get_coordinates())
+    frames = [patch.get_bbox() for patch in axes.patches if isinstance(patch, Rectangle)]
+    return [
+        (row, column)
+        for frame in frames
+        for row, column in np.ndindex(corners.shape[0] - 1, corners.shape[1] - 1)
+        if np.allclose(frame.get_points(), [corners[row, column], corners[row + 1, column + 1]])
+    ]
+
+
+def test_the_cells_are_drawn_in_the_middle_of_what_they_see() -> None:
+    size, cells, reach = 259, 7, 97
+    edges = figures.cell_edges(size, cells) * size
+    middles = (edges[:-1] + edges[1:]) / 2 - 0.5  # a pixel's middle is half a pixel behind its number
+    columns = np.array([31, 32, 226, 227])  # just out of and just in the reach of the cell in the middle
+    images = torch.zeros(4, 1, 67, size, dtype=torch.float64)
+    images[range(4), :, :, columns] = math.nan  # whatever sees it becomes it
+    # In double precision no convolution takes a short cut that would spread it further.
+    found = NiN(classes=1).double().eval().class_maps(images)
+    assert found.shape == (4, 1, 1, cells)
+    sees = np.abs(columns[:, None] - middles) <= reach
+    assert sees[:, 3].tolist() == [False, True, True, False]
+    np.testing.assert_array_equal(found[:, 0, 0].isnan().numpy(), sees)
+
+
+def test_a_class_map_is_drawn_as_it_is_with_its_maximum_framed() -> None:
+    images, maps = pictures(2), class_maps(2, 3)
+    maps[1, 0, 2, 0] = 20
+    probabilities = torch.tensor([[0.2, 0.7, 0.1], [0.9, 0.04, 0.06]])
+    figure = figures.explanation(images, maps, NAMES, probabilities, ["a.jpg", "b.jpg"], 131)
+    expected = [("Ankle boot 70 %", "T-shirt/top 20 %", "costs $5 or $6 10 %")]
+    expected += [("T-shirt/top 90 %", "costs $5 or $6 6 %", "Ankle boot 4 %")]
+    for row, order in enumerate([(1, 0, 2), (0, 2, 1)]):
+        picture, *panels, _ = figure.axes[5 * row : 5 * row + 5]
+        assert (np.asarray(picture.images[0].get_array()) == images[row].permute(1, 2, 0).numpy()).all()
+        for axes, index, title in zip(panels, order, expected[row], strict=True):
+            class_map = maps[row, index]
+            mesh = drawn(axes)
+            np.testing.assert_array_equal(np.asarray(mesh.get_array()), class_map.numpy())
+            assert mesh.get_clim() == (0, pytest.approx(float(maps[row].max())))
+            corners = np.asarray(mesh.get_coordinates())
+            np.testing.assert_allclose(corners[0, :, 0], (17.5 + 32 * np.arange(4)) / 131 * 28 - 0.5)
+            np.testing.assert_allclose(corners[:, 0, 1], corners[0, :, 0])
+            assert framed(axes) == [tuple((class_map == class_map.max()).nonzero()[0].tolist())]
+            assert axes.get_ylim() == (27.5, -0.5), "the first row is at the top"
+            assert (axes.get_title(), axes.get_xlabel()) == (title, f"score {float(class_map.max()):.1f}")
+    assert framed(figure.axes[6]) == [(2, 0)]
+    assert {"a.jpg", "b.jpg", "20.0"} <= set(said(figure))
+
+
+def test_a_map_without_a_highest_cell_has_no_frame_and_a_dead_network_s_maps_can_be_drawn() -> None:
+    for value in (0.0, math.nan):
+        maps = torch.full((1, 3, 3, 3), value)
+        figure = figures.explanation(pictures(1), maps, NAMES, torch.full((1, 3), 1 / 3), ["dead"], 131)
+        assert [framed(axes) for axes in figure.axes[1:4]] == [[], [], []]
+        assert "score" in " ".join(said(figure))
+
+
+def test_a_lone_cell_is_drawn_over_the_whole_picture_and_said_to_be() -> None:
+    figure = explanation(1, ["lone"])
+    assert np.asarray(drawn(figure.axes[1]).get_coordinates())[:, :, 0].tolist() == [[-0.5, 27.5]] * 2
+    assert framed(figure.axes[1]) == []
+    assert any("One cell covers the whole picture" in text for text in said(figure))
+
+
+@pytest.mark.parametrize(("cells", "pictures", "top"), [(1, 1, 1), (3, 3, 3), (9, 8, 2)])
+def test_odd_and_endless_names_do_not_run_into_each_other(cells: int, pictures: int, top: int) -> None:
+    titles = [name * 9 for name in ODD_NAMES] + ["short"] * 5
+    figure = explanation(cells, titles[:pictures], ODD_NAMES, top)
+    assert apart(figure)
+
+
+def test_odd_class_names_are_written_in_letters_that_every_figure_can_draw() -> None:
+    labels = torch.tensor([0, 1, 2])
+    for figure in (
+        figures.sample(pictures(3), labels, ODD_NAMES),
+        figures.prediction(pictures(3), labels, labels, torch.ones(3), ODD_NAMES),
+        figures.confusion(torch.eye(3, dtype=torch.int64), ODD_NAMES),
+        explanation(2, ODD_NAMES, ODD_NAMES),
+    ):
+        words = "\n".join(said(figure))
+        assert "two lines�" in words
+        assert "�coat ��" in words
+        ElementTree.fromstring(figures.to_svg(figure))  # noqa: S314 - we wrote it ourselves
+
+
+def test_a_prediction_shows_the_map_of_what_was_predicted_under_each_picture() -> None:
+    labels = torch.arange(7) % 3
+    maps = class_maps(7, 2)[:, 0]
+    figure = figures.prediction(pictures(7), labels, labels, torch.ones(7), ODD_NAMES, maps=maps, size=99)
+    assert apart(figure)
+    for axes, class_map in zip(figure.axes[1::2], maps, strict=True):
+        np.testing.assert_array_equal(np.asarray(drawn(axes).get_array()), class_map.numpy())
+        assert framed(axes) == [tuple((class_map == class_map.max()).nonzero()[0].tolist())]
+        assert axes.get_xlabel().startswith("true: ")
+        assert "\npredicted: " in axes.get_xlabel()
+
+
+def test_a_prediction_leaves_out_maps_of_a_lone_cell() -> None:
+    labels = torch.tensor([0, 1])
+    plain = figures.prediction(pictures(2), labels, labels, torch.ones(2), NAMES)
+    lone = figures.prediction(pictures(2), labels, labels, torch.ones(2), NAMES, maps=class_maps(2, 1)[:, 0], size=67)
+    assert figures.to_png(lone) == figures.to_png(plain)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -152,7 +297,7 @@ def test_a_change_of_size_is_marked_and_one_size_is_not() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Mistakes
+# Mistakes and trust
 
 
 def test_the_confusion_matrix_is_written_out_with_each_class_s_recall() -> None:
@@ -171,6 +316,27 @@ def test_a_perfect_matrix_can_be_drawn() -> None:
     assert "100.0 %" in said(figures.confusion(torch.eye(3, dtype=torch.int64), NAMES))
 
 
+def calibrated() -> Calibration:
+    sure = torch.tensor([0.5, 0.9, 0.9, 0.9, 0.88, 1.0])
+    return calibration(torch.stack((sure, 1 - sure), dim=1), torch.tensor([0, 0, 1, 0, 0, 0]))
+
+
+def test_reliability_has_a_point_and_its_interval_for_each_bin_that_is_not_empty() -> None:
+    figure = figures.reliability(calibrated())
+    upper, lower = figure.axes
+    points = [line for line in upper.lines if line.get_marker() == "o"]
+    found = [(float(x), float(y)) for line in points for x, y in np.asarray(line.get_xydata())]
+    assert found == [pytest.approx(point) for point in [(0.5, 1), (0.895, 0.75), (1, 1)]]
+    intervals = [line.get_ydata() for line in upper.lines if len(np.unique(np.asarray(line.get_xdata()))) == 1]
+    (low, high) = np.asarray(intervals[2])  # of three in four
+    assert (low, high) == (pytest.approx(0.3006, abs=1e-4), pytest.approx(0.9544, abs=1e-4))
+    (diagonal,) = [line for line in upper.lines if line.get_linestyle() == "--"]
+    np.testing.assert_array_equal(np.asarray(diagonal.get_xdata()), np.asarray(diagonal.get_ydata()))
+    assert [text.get_text() for text in lower.texts] == ["1", "4", "1"]
+    assert upper.get_title() == "expected calibration error 0.180"
+    assert apart(figure)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Files
 
@@ -182,6 +348,8 @@ def all_figures() -> list[Figure]:
         figures.prediction(pictures(3), labels, labels.flip(0), torch.rand(3), NAMES),
         figures.loss([line(1), line(2, size=131)], 10, 0.1),
         figures.confusion(torch.arange(9).view(3, 3), NAMES),
+        explanation(3, ["costs $7"]),
+        figures.reliability(calibrated()),
     ]
 
 
@@ -197,8 +365,8 @@ def test_the_same_figure_gives_the_same_bytes() -> None:
 
 
 def test_an_svg_holds_its_text_as_text_and_a_dollar_is_a_dollar() -> None:
-    sample, prediction, _, confusion = all_figures()
-    for figure in (sample, prediction, confusion):
+    sample, prediction, _, confusion, explained, _ = all_figures()
+    for figure in (sample, prediction, confusion, explained):
         root = ElementTree.fromstring(figures.to_svg(figure))  # noqa: S314 - we wrote it ourselves a line before
         written = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
         for name in NAMES:

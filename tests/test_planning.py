@@ -12,8 +12,9 @@ import torch
 
 from nin.budget import Pace
 from nin.data import Splits
+from nin.devices import find_device
 from nin.errors import NinError, OptionError
-from nin.planning import FEWEST_EPOCHS, enough, find_device, read_plan, resolve, train
+from nin.planning import FEWEST_EPOCHS, enough, read_plan, resolve, train
 from nin.preprocessing import channel_statistics
 from nin.recipe import LONGEST, quick, seed
 

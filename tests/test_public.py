@@ -14,7 +14,8 @@ def python(program: str) -> str:
 
 def test_every_public_name_loads_from_its_home():
     assert nin.__all__ == [
-        "AlexNet", "LabelledImages", "NiN", "NinError", "VGG", "fashion_mnist", "fold", "train", "with_batch_norm",
+        "AlexNet", "Classifier", "LabelledImages", "NiN", "NinError", "Prediction", "VGG", "fashion_mnist", "fold",
+        "load", "train", "with_batch_norm",
     ]  # fmt: skip
     for name in nin.__all__:
         assert getattr(nin, name).__name__ == name

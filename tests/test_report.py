@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from nin import runs
 from nin.errors import RunError
-from nin.recipe import Plan, quick, seed, timetable
+from nin.plan import Plan, timetable
+from nin.recipe import quick, seed
 from nin.report import render, write_report
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover"]

@@ -1,23 +1,19 @@
 """Is every file of a run whole or absent, and is an existing run safe?"""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from nin.errors import RunError
-from nin.network import NiN
 from nin.runs import (
     new_run,
     read_json,
     read_lines,
     read_state,
     remove_leftovers,
-    save_model,
     write,
     write_json,
     write_lines,
@@ -97,15 +93,6 @@ def test_what_cannot_be_read_is_one_line_with_the_path(tmp_path: Path, content: 
     with pytest.raises(RunError, match=r"plan\.json") as error:
         read_json(path)
     assert "\n" not in str(error.value)
-
-
-def test_a_model_folder_holds_the_weights_under_the_seeds_names(tmp_path: Path):
-    network = NiN().to(memory_format=torch.channels_last)
-    save_model(tmp_path / "model", network, {"classes": 10})
-    tensors = load_file(tmp_path / "model" / "model.safetensors")
-    assert sorted(tensors) == sorted(network.state_dict())
-    assert all(torch.equal(tensors[name], tensor) for name, tensor in network.state_dict().items())
-    assert json.loads((tmp_path / "model" / "config.json").read_text()) == {"classes": 10}
 
 
 def test_the_latest_state_is_read_and_the_one_before_it_kept(tmp_path: Path):

@@ -15,8 +15,9 @@ from nin.data import LabelledImages, Splits
 from nin.errors import OptionError, RunError
 from nin.evaluation import evaluate, scores
 from nin.experiment import build, ship
+from nin.plan import Plan
 from nin.planning import resolve
-from nin.recipe import Plan, Recipe, quick, seed
+from nin.recipe import Recipe, quick, seed
 from nin.training import STALL_WINDOW, Epoch, Event, Revision, State, Step, Trouble, Watch, fit
 
 CPU = torch.device("cpu")

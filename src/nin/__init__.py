@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nin.baselines import VGG as VGG
     from nin.baselines import AlexNet as AlexNet
+    from nin.classifier import Classifier as Classifier
+    from nin.classifier import Prediction as Prediction
+    from nin.classifier import load as load
     from nin.data import LabelledImages as LabelledImages
     from nin.data import fashion_mnist as fashion_mnist
     from nin.errors import NinError as NinError
@@ -18,12 +21,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AlexNet": "baselines",
+    "Classifier": "classifier",
     "LabelledImages": "data",
     "NiN": "network",
     "NinError": "errors",
+    "Prediction": "classifier",
     "VGG": "baselines",
     "fashion_mnist": "data",
     "fold": "folding",
+    "load": "classifier",
     "train": "planning",
     "with_batch_norm": "folding",
 }

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
-from nin.recipe import Plan
+from nin.plan import Plan
 
 FLIPS, VARIATIONS = 1, 2  # what a generator's draws are for, so that no two uses share any
 

@@ -13,7 +13,8 @@ from nin.data import LabelledImages, Splits
 from nin.errors import OptionError
 from nin.evaluation import scores
 from nin.experiment import PICTURES_TO_LIFT_BY, build, ship
-from nin.recipe import LONGEST, Plan, Recipe
+from nin.plan import Plan
+from nin.recipe import LONGEST, Recipe
 from nin.training import Epoch, Step, Trouble, fit
 
 SECONDS_PER_EPOCH = 60  # an epoch is planned no longer than this, so that a machine that slows down is noticed in time
@@ -118,12 +119,13 @@ def keeping(deadline: float, pace: Pace, longer: bool = True) -> Callable[[Plan,
     `deadline` is a time of `time.monotonic()`. A plan is made longer only if it may, and never beyond the recipe's
     longest.
     """
-    most: int | None = None  # steps
+    longest: list[int] = []  # in steps, as the first plan says it; a revised one does not any more
 
     def revise(plan: Plan, epoch: Epoch) -> Plan:
-        nonlocal most
-        if most is None:
-            most = max(plan.steps, int(plan.steps * LONGEST.get(plan.recipe.name, 10_000.0) / plan.recipe.epochs))
+        """Give the plan that ends in time, when all that is left takes as much longer as this epoch did."""
+        if not longest:
+            most = plan.steps * LONGEST.get(plan.recipe.name, 10_000.0) / plan.recipe.epochs
+            longest.append(max(plan.steps, int(most)))
         made = plan.steps_by_epoch[epoch.epoch - 1]
         slower = epoch.seconds / (made * pace.step[epoch.size])  # than measured
         rest = list(zip(plan.sizes, plan.steps_by_epoch, strict=True))[epoch.epoch :]
@@ -131,7 +133,7 @@ def keeping(deadline: float, pace: Pace, longer: bool = True) -> Callable[[Plan,
         needed = slower * sum(steps * pace.step[size] for size, steps in rest)
         fits = (deadline - time.monotonic() - slower * apart) / needed
         left = sum(steps for _, steps in rest)
-        fits = min(fits, (most - plan.steps + left) / left if longer else 1.0)
+        fits = min(fits, (longest[0] - plan.steps + left) / left if longer else 1.0)
         return plan if abs(fits - 1) <= TOLERANCE else stretched(plan, epoch.epoch, fits)
 
     return revise

@@ -2,26 +2,20 @@
 
 import contextlib
 import io
+import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
-from nin.errors import NinError, OptionError
-from nin.recipe import LARGEST_SIZE, LONGEST, DeviceName, NetworkName, Plan, RecipeName
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from nin.training import Event
-
-SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
+from nin.errors import NinError, OptionError, PictureError
+from nin.recipe import LARGEST_SIZE, DeviceName, NetworkName, RecipeName
 
 
 @dataclass(frozen=True)
@@ -46,6 +40,40 @@ class Train:
     """folder of the new run, which must not exist; runs/ and the time unless given."""
     seed: Annotated[int | None, arg(metavar="N")] = None
     """decides first weights, order, flips and dropout; 0 unless given."""
+    device: DeviceName = "auto"
+    """auto takes an accelerator when there is one."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Say what pictures show, and how sure that is; --explain draws why."""
+
+    pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURE")]
+    """files, and folders of files: PNG, JPEG, WebP, GIF, TIFF, BMP."""
+    model: Annotated[str, arg(metavar="MODEL")] = "fashion-mnist"
+    """fashion-mnist, fashion-mnist-fast, a model's folder as a run's model/, or owner/name of the Hugging Face hub."""
+    json: bool = False
+    """print a list with one object a picture, for programs."""
+    explain: Annotated[Path | None, arg(metavar="FILE")] = None
+    """write the pictures beside the class maps of their likeliest classes, as a PNG."""
+    invert: Literal["auto", "yes", "no"] = "auto"
+    """whether to negate pictures: auto does where the border is bright, since the network learnt light on black."""
+    device: DeviceName = "auto"
+    """auto takes an accelerator when there is one."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on the test pictures: accuracy, every class, calibration, speed."""
+
+    model: Annotated[str, arg(metavar="MODEL")] = "fashion-mnist"
+    """fashion-mnist, fashion-mnist-fast, a model's folder as a run's model/, or owner/name of the Hugging Face hub."""
+    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder of Fashion-MNIST's four files; found or fetched unless given."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """new folder for confusion.png, reliability.png, mistakes.png and evaluation.json."""
+    json: bool = False
+    """print one JSON object, for programs."""
     device: DeviceName = "auto"
     """auto takes an accelerator when there is one."""
 
@@ -116,6 +144,10 @@ def answer(arguments: list[str]) -> int:
     match parse(arguments):
         case Train() as options:
             return train(options)
+        case Predict() as options:
+            return predict(options)
+        case Evaluate() as options:
+            return evaluate(options)
         case Summary(network, size):
             return summary(network, size)
         case Data(folder):
@@ -127,13 +159,16 @@ def answer(arguments: list[str]) -> int:
             return 0
 
 
-def parse(arguments: list[str]) -> Train | Summary | Data | Report:
+Command = Train | Predict | Evaluate | Summary | Data | Report
+
+
+def parse(arguments: list[str]) -> Command:
     """Read the options; one line and exit code 2 for those that cannot be read, in place of tyro's box of many."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
             return tyro.cli(
-                Train | Summary | Data | Report,
+                Command,
                 prog="nin",
                 description="Network in Network: train, explain, compare and ship small image classifiers.",
                 args=arguments,
@@ -155,10 +190,11 @@ def train(options: Train) -> int:
     """Train, show how it goes, and say what came out."""
     began = time.monotonic()  # torch's import counts too
     import nin
+    from nin.progress import Show, progress_bar
     from nin.report import duration
 
     with progress_bar() as bar:
-        show = Show(bar)
+        show = Show(bar, mute)
         try:
             result = nin.train(**vars(options), began=began, on_start=show.start, on_event=show.event)
         except KeyboardInterrupt:
@@ -173,91 +209,111 @@ def train(options: Train) -> int:
     return {"finished": 0, "dead": 1, "interrupted": 130}[result.ended]
 
 
-def progress_bar() -> "Progress":
-    """Make a live bar with loss, images/s and time left; on what is no terminal it is disabled and shows nothing."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+# ---------------------------------------------------------------------------------------------------------------------
+# nin predict, nin evaluate
 
-    console = Console()
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} images/s "),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        disable=not console.is_terminal or console.is_dumb_terminal,
-        transient=True,
-    )
+SHOWN = 3  # likeliest classes of a picture
+EXPLAINED = 8  # pictures in one figure
 
 
-class Show:
-    """Shows a run as it goes: on a live bar, or as plain lines where that is disabled."""
+def predict(options: Predict) -> int:
+    """Predict every picture that can be read, and say in a line of its own which cannot: exit code 2 then."""
+    import torch
 
-    def __init__(self, bar: "Progress") -> None:
-        self.bar = bar
-        self.last_line = time.monotonic()
+    from nin.classifier import load
+    from nin.pictures import Prepared, find_pictures, prepare_picture, read_picture
 
-    def say(self, line: str) -> None:
-        """Print a line, above the bar if there is one; where nobody reads it, the training goes on all the same."""
-        if not self.bar.disable:
-            self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
-            return
+    if not options.pictures:
+        raise OptionError("no picture is given: name files or folders, as in nin predict shirt.jpg shoes/")
+    classifier = load(options.model, device=options.device)
+    channels, side = classifier.config.in_channels, classifier.config.side
+    paths = find_pictures(options.pictures)
+    prepared: dict[Path, Prepared] = {}
+    answers: dict[Path, dict[str, Any]] = {}
+    for path in paths:
         try:
-            print(line, flush=True)
-        except OSError:
-            mute()
+            prepared[path] = prepare_picture(read_picture(path), channels, side, options.invert)
+        except PictureError as error:
+            answers[path] = {"picture": str(path), "error": str(error)}
+            print(f"nin: {error}", file=sys.stderr)
+    images = torch.stack([one.image for one in prepared.values()]) if prepared else torch.empty(0)
+    found = classifier.predict(images) if prepared else []
+    for (path, one), prediction in zip(prepared.items(), found, strict=True):
+        answers[path] = {"picture": str(path)} | asdict(prediction) | {"inverted": one.inverted}
+    if options.json:
+        print(json.dumps([answers[path] for path in paths], indent=2))
+    else:
+        show_predictions([answers[path] for path in prepared])
+    if options.explain is not None and prepared:
+        from nin import figures, runs
+        from nin.explanation import explain
 
-    def start(self, plan: Plan, folder: Path) -> None:
-        """Say what will be done, and where."""
-        self.plan = plan
-        sizes = ", then ".join(f"{size}x{size}" for size in dict.fromkeys(plan.sizes))
-        self.say(
-            f"{plan.recipe.network} by the recipe {plan.recipe.name}: {plan.recipe.epochs:.3g} times through the "
-            f"images at {sizes}, seed {plan.seed}, {plan.device} in {plan.precision}; writing to {folder}"
-        )
-        if plan.minutes is not None and plan.recipe.epochs >= LONGEST.get(plan.recipe.name, float("inf")):
-            self.say(f"The recipe cannot use {plan.minutes:g} minutes: it ends earlier, at its longest schedule.")
-        if plan.minutes is not None and plan.recipe.epochs < 1:
-            self.say(f"{plan.minutes:g} minutes are not enough to see each image once; expect less of this run.")
-        self.task = self.bar.add_task("epoch 1", total=plan.steps, loss=float("nan"), speed=0.0)
+        names = [path.name for path in prepared][:EXPLAINED]
+        runs.write(options.explain, figures.to_png(explain(classifier, images[:EXPLAINED], names)))
+        if len(prepared) > EXPLAINED and not options.json:
+            print(f"{options.explain} has the first {EXPLAINED} of {len(prepared)} pictures.")
+    return 2 if len(prepared) < len(set(paths)) else 0
 
-    def event(self, event: "Event") -> None:
-        """Show one event."""
-        from nin.report import duration
-        from nin.training import Epoch, Revision, State, Step, Trouble
 
-        match event:
-            case Step(epoch, step, loss, speed):
-                name = f"epoch {epoch}/{self.plan.epochs}"
-                self.bar.update(self.task, description=name, completed=step, loss=loss, speed=speed)
-                now = time.monotonic()
-                if self.bar.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
-                    self.last_line = now
-                    left = duration((self.plan.steps - step) * self.plan.recipe.batch_size / speed)
-                    self.say(
-                        f"{name}, step {step}/{self.plan.steps}: loss {loss:.3f}, {speed:,.0f} images/s, {left} left"
-                    )
-            case Epoch():
-                self.say(
-                    f"epoch {event.epoch}/{self.plan.epochs} at {event.size}x{event.size}: "
-                    f"train loss {event.train_loss:.3f}, accuracy {event.train_accuracy:.4f}; "
-                    f"validation loss {event.validation_loss:.3f}, accuracy {event.validation_accuracy:.4f}; "
-                    f"{event.images_per_second:,.0f} images/s, {duration(event.seconds)}"
-                )
-            case Revision(plan):
-                slower = plan.steps < self.plan.steps
-                self.plan = plan
-                self.bar.update(self.task, total=plan.steps)
-                self.say(
-                    f"This machine is {'slower' if slower else 'faster'} than measured: {plan.steps} steps in all now."
-                )
-            case State():
-                pass
-            case Trouble("interrupted"):
-                self.say(f"{event.message} The evaluation and the report of it follow in a moment.")
-            case Trouble(kind):
-                self.say(f"This run is {kind}: {event.message}")
+def show_predictions(answers: list[dict[str, Any]]) -> None:
+    """Print a table of pictures with their likeliest classes."""
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    if not answers:
+        return
+    table = Table(Column("picture", overflow="fold"), "label", "probability", "then")
+    for answer in answers:
+        likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:SHOWN]
+        (label, first), *others = ((name, f"{100 * share:.1f} %") for name, share in likeliest)
+        then = ", ".join(f"{name} {share}" for name, share in others)
+        table.add_row(*map(Text, (answer["picture"], label, first, then)))  # Text: a name may hold what rich reads
+    Console().print(table)
+    if inverted := sum(answer["inverted"] for answer in answers):
+        print(f"{inverted} of {len(answers)} negated, since their border is bright and the network learnt light on "
+              "black; --invert no leaves them as they are.")  # fmt: skip
+
+
+def evaluate(options: Evaluate) -> int:
+    """Evaluate a model on the test split and print what came out."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from nin import assessment, runs
+    from nin.classifier import load
+    from nin.data import fashion_mnist
+
+    if options.out is not None:
+        runs.refuse_existing(options.out)
+    classifier = load(options.model, device=options.device)
+    test = fashion_mnist(options.data).test
+    found = assessment.assess(classifier, test)
+    if options.out is not None:
+        assessment.write(found, test, options.out)
+    if options.json:
+        print(json.dumps(found.to_json(), indent=2))
+        return 0
+    print(f"model                      {options.model}: {classifier.config.architecture} at "
+          f"{classifier.config.size}x{classifier.config.size}")  # fmt: skip
+    print(f"accuracy                   {found.accuracy:.4f} on {found.pictures:,} test pictures, 95 % interval "
+          f"{found.low:.4f} to {found.high:.4f} (Wilson; it covers the test sample, not the seed)")  # fmt: skip
+    print(f"loss                       {found.loss:.4f} nats, at temperature {found.temperature:.3f}")
+    print(f"expected calibration error {found.calibration.error:.4f} in {len(found.calibration.counts)} bins")
+    print(f"speed                      {found.images_per_second:,.0f} images/s, {assessment.BATCH} at a time, "
+          f"in {found.computed_in}")  # fmt: skip
+    table = Table("class", "precision", "recall", "most often taken for")
+    for row, (label, precision, recall) in enumerate(zip(found.labels, found.precision, found.recall, strict=True)):
+        wrong = {name: count for name, count in zip(found.labels, found.confusion[row], strict=True) if name != label}
+        name = max(wrong, key=wrong.__getitem__, default=None)
+        often = f"{name}, {wrong[name]} times" if name is not None and wrong[name] else "–"
+        shares = ("–" if share is None else f"{share:.3f}" for share in (precision, recall))
+        table.add_row(*map(Text, (label, *shares, often)))
+    Console().print(table)
+    if options.out is not None:
+        print(f"figures                    {options.out}")
+    return 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -270,14 +326,13 @@ def summary(network: NetworkName, size: int) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from nin.baselines import VGG, AlexNet
-    from nin.network import NiN
+    from nin.classifier import architecture
     from nin.summary import layers
 
     if not 1 <= size <= LARGEST_SIZE:
         raise OptionError(f"size is from 1 to {LARGEST_SIZE}, not {size}")
     with torch.device("meta"):  # shapes are enough
-        module = {"nin": NiN, "alexnet": lambda: AlexNet(size=size), "vgg": lambda: VGG(size=size)}[network]()
+        module = architecture(network, in_channels=1, classes=10, size=size)
     found = layers(module, in_channels=1, size=size)
     table = Table("layer", "kind", title=f"{network} at {size}x{size}")
     for heading in ("output shape", "parameters", "multiply-adds"):

@@ -11,7 +11,7 @@ import torch
 
 import nin
 from nin.data import Splits
-from nin.recipe import Plan
+from nin.plan import Plan
 
 
 def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:

@@ -18,3 +18,11 @@ class OptionError(NinError):
 
 class RunError(NinError):
     """A run folder that cannot be made, written or read."""
+
+
+class ModelError(NinError):
+    """A model's folder that is missing, damaged, or of a network that this package does not have."""
+
+
+class PictureError(NinError):
+    """A picture's file that cannot be read, or is larger than is safe to decode."""

@@ -13,15 +13,17 @@ from torch import nn
 
 from nin import figures, report, runs
 from nin.baselines import VGG, AlexNet
+from nin.card import card
+from nin.classifier import Classifier, Config, architecture, save_folder
 from nin.data import LabelledImages, Splits
 from nin.environment import environment
 from nin.errors import OptionError
-from nin.evaluation import Evaluation, evaluate, scores
+from nin.evaluation import Evaluation, calibration, evaluate, fit_temperature, scores
 from nin.folding import fold, lift, with_batch_norm
 from nin.initialisation import initialise
 from nin.network import NiN
+from nin.plan import Plan
 from nin.preprocessing import channels_last
-from nin.recipe import Plan
 from nin.structure import structure
 from nin.summary import layers, parameter_count
 from nin.training import Epoch, Event, Revision, State, Step, Trouble, fit, unrevised
@@ -35,9 +37,10 @@ class Result:
     """What a run came to; `result.json` is this without `folder` and `network`.
 
     Accuracies and losses (mean cross-entropy, nats) are of the network that ships, in float32. `test_accuracy_low` and
-    `test_accuracy_high` bound the 95 % Wilson interval, which covers the test sample and not the seed. `seconds` is the
-    whole run up to the last evaluation, `training_seconds` the training of the finished epochs. `multiply_adds` are of
-    one picture at the size that ships. `listing` is the printed network.
+    `test_accuracy_high` bound the 95 % Wilson interval, which covers the test sample and not the seed. `temperature` is
+    fitted on the validation split; losses, and the expected `calibration_error` on the test split, are with it.
+    `seconds` is the whole run up to the last evaluation, `training_seconds` the training of the finished epochs.
+    `multiply_adds` are of one picture at the size that ships. `listing` is the printed network.
     """
 
     folder: Path
@@ -51,6 +54,8 @@ class Result:
     validation_accuracy: float
     test_loss: float
     validation_loss: float
+    temperature: float
+    calibration_error: float
     confusion: tuple[tuple[int, ...], ...]
     parameters: int
     multiply_adds: int
@@ -127,12 +132,13 @@ def _finish(
     """Ship and save the network, evaluate it, draw and report."""
     folder = log.folder
     network = ship(network, plan, data.train)
-    runs.save_model(folder / "model", network, config(plan, data.train))
-    found = scores(network, data.test.images, plan.sizes[-1], plan.mean, plan.std)
+    held_out = scores(network, data.validation.images, plan.sizes[-1], plan.mean, plan.std)
+    temperature = fit_temperature(held_out, data.validation.labels)
+    validation = evaluate(held_out / temperature, data.validation.labels)
+    about = config(plan, data.train, temperature)
+    save_folder(folder / "model", network, about)
+    found = scores(network, data.test.images, plan.sizes[-1], plan.mean, plan.std) / temperature
     test = evaluate(found, data.test.labels)
-    validation = evaluate(
-        scores(network, data.validation.images, plan.sizes[-1], plan.mean, plan.std), data.validation.labels
-    )
     result = Result(
         folder,
         network,
@@ -145,6 +151,8 @@ def _finish(
         validation_accuracy=validation.accuracy,
         test_loss=test.loss,
         validation_loss=validation.loss,
+        temperature=temperature,
+        calibration_error=calibration(found.softmax(dim=1), data.test.labels).error,
         confusion=tuple(tuple(row) for row in test.confusion.tolist()),
         parameters=parameter_count(network),
         multiply_adds=sum(layer.multiply_adds for layer in layers(network, len(plan.mean), plan.sizes[-1])),
@@ -154,7 +162,12 @@ def _finish(
         listing=repr(network),
     )
     runs.write_json(folder / "result.json", result.to_json())
-    draw(folder / "figures", plan, data, log.epochs, found, test)
+    runs.write(
+        folder / "model" / "README.md",
+        card(about, result.to_json(), runs.read_json(folder / "environment.json"), load=str(folder / "model")),
+    )
+    classifier = Classifier(network, about, device=torch.device(plan.device), precision="float32")
+    draw(folder / "figures", plan, data, log.epochs, found, test, classifier)
     report.write_report(folder)
     if ended != "interrupted":
         runs.remove_state(folder)
@@ -237,13 +250,14 @@ def build(plan: Plan, in_channels: int) -> nn.Module:
     recipe = plan.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        match recipe.network:
-            case "nin":
-                network = NiN(in_channels, plan.classes, final_relu=recipe.final_relu, dropout=recipe.dropout)
-            case "alexnet":
-                network = AlexNet(in_channels, plan.classes, size=recipe.size, dropout=recipe.dropout)
-            case "vgg":
-                network = VGG(in_channels, plan.classes, size=recipe.size, dropout=recipe.dropout)
+        network = architecture(
+            recipe.network,
+            in_channels,
+            plan.classes,
+            recipe.size,
+            final_relu=recipe.final_relu,
+            dropout=recipe.dropout,
+        )
         initialise(network, recipe.initialisation)
     return with_batch_norm(network) if recipe.batch_norm else network
 
@@ -260,29 +274,44 @@ def ship(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
     return channels_last(lift(folded, lowest).to(plan.device))
 
 
-def config(plan: Plan, train: LabelledImages) -> dict[str, Any]:
-    """Give what `config.json` holds: all that is needed beside the weights to use the network."""
-    return {
-        "architecture": plan.recipe.network,
-        "in_channels": train.images.shape[1],
-        "classes": plan.classes,
-        "size": plan.sizes[-1],
-        "mean": plan.mean,
-        "std": plan.std,
-        "labels": train.names,
-    }
+def config(plan: Plan, train: LabelledImages, temperature: float) -> Config:
+    """Give all that is needed beside the weights to use the network."""
+    return Config(
+        architecture=plan.recipe.network,
+        in_channels=train.images.shape[1],
+        classes=plan.classes,
+        size=plan.sizes[-1],
+        side=max(train.images.shape[2:]),
+        mean=plan.mean,
+        std=plan.std,
+        labels=train.names,
+        temperature=temperature,
+    )
 
 
-def draw(folder: Path, plan: Plan, data: Splits, epochs: list[Epoch], found: torch.Tensor, test: Evaluation) -> None:
-    """Draw the run's figures into `folder`; `found` are the test scores."""
+def draw(
+    folder: Path,
+    plan: Plan,
+    data: Splits,
+    epochs: list[Epoch],
+    found: torch.Tensor,
+    test: Evaluation,
+    classifier: Classifier,
+) -> None:
+    """Draw the run's figures into `folder`; `found` are the test scores over the temperature."""
     names = data.test.names
     confidence, predicted = found[:PREDICTIONS_SHOWN].cpu().softmax(dim=1).max(dim=1)
     shown = data.test.subset(torch.arange(len(predicted)))
+    maps = None
+    if isinstance(classifier.network, NiN):
+        maps = classifier.class_maps(shown.images)[torch.arange(len(predicted)), predicted]
     smoothing = plan.recipe.label_smoothing
     drawn = {
         "sample.png": figures.sample(data.train.images, data.train.labels, names),
         "loss.png": figures.loss([asdict(epoch) for epoch in epochs], plan.classes, smoothing),
-        "prediction.png": figures.prediction(shown.images, shown.labels, predicted, confidence, names),
+        "prediction.png": figures.prediction(
+            shown.images, shown.labels, predicted, confidence, names, maps=maps, size=classifier.config.size
+        ),
         "confusion.png": figures.confusion(test.confusion, names),
     }
     for name, figure in drawn.items():

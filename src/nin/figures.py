@@ -2,25 +2,34 @@
 
 import io
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
+
+from nin.evaluation import Calibration, class_recall, wilson_interval
 
 WIDTH = 9  # inches; a page shows it about 900 pixels wide, so a point is 1.4 pixels
 DPI = 130
 SAMPLES = 14  # pictures a class
 PREDICTIONS = 6  # pictures a row
 PICTURE, ROW, HEADLINE = 1.2, 1.9, 0.55  # heights in inches: a picture, with its words, and above the first
+CLASS_MAP, WORDS, BAR, FOOT = 1.75, 0.95, 0.7, 0.35  # inches: a class map, its words, the colour bar, the last line
+COLOURS = "viridis"  # of class maps: grows lighter evenly, for colour-blind readers too
+OPACITY, DARKEST = 0.7, 0.35  # of class maps; of the pale picture under them, whose black must not look like a zero
 SMALLEST_SPAN = 0.1  # of a panel, in nats or accuracy: a loss that stands still should look so
 INK, GREY, LIGHT = "#222222", "#5f5f5f", "#bbbbbb"
 GREEN, RED, BLUE = "#1a6e3c", "#b3261e", "#0b5c9e"
@@ -57,7 +66,8 @@ def sample(
     figure = Figure(figsize=(WIDTH, 0.9 * WIDTH * mosaic.shape[0] / mosaic.shape[1]), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(mosaic)
-    axes.set_yticks([(row + 0.5) * height - 0.5 for row in range(len(names))], names, fontsize=10)
+    labelled = [_line(name, 2, 10) for name in names]
+    axes.set_yticks([(row + 0.5) * height - 0.5 for row in range(len(names))], labelled, fontsize=10)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -71,17 +81,38 @@ def prediction(
     predicted: Int64[Tensor, "images"],
     confidence: Float[Tensor, "images"],
     names: Sequence[str],
+    *,
+    maps: Float[Tensor, "images map_height map_width"] | None = None,
+    size: int | None = None,
+    headline: str | None = None,
 ) -> Figure:
-    """Show every picture given, its true and its predicted class; `confidence` is the latter's probability, 0..1."""
-    height = HEADLINE + ROW * math.ceil(len(images) / PREDICTIONS)
+    """Show every picture given, its true and its predicted class.
+
+    Args:
+        images: the pictures.
+        labels: the true classes.
+        predicted: the classes that the network took them for.
+        confidence: the probability of the latter, 0..1.
+        names: of the classes.
+        maps: the class map of each predicted class, each drawn on its own scale; those of a single cell say nothing
+            and are left out.
+        size: the side of the network's input in pixels; needed where there are maps.
+        headline: what stands above; how many are right unless given.
+
+    """
+    if maps is not None and maps.shape[1:] == (1, 1):
+        maps = None
+    row_height = ROW if maps is None else ROW + 1.05 * PICTURE
+    height = HEADLINE + row_height * math.ceil(len(images) / PREDICTIONS)
     figure = Figure(figsize=(WIDTH, height))
     right = labels == predicted
-    figure.text(0.5, 1, f"{int(right.sum())} of these {len(images)} are right", fontsize=11, ha="center", va="top")
+    headline = f"{int(right.sum())} of these {len(images)} are right" if headline is None else headline
+    figure.text(0.5, 1, _line(headline, WIDTH, 11), fontsize=11, ha="center", va="top")
     for index, (image, label, guess, share) in enumerate(zip(images, labels, predicted, confidence, strict=True)):
         row, column = divmod(index, PREDICTIONS)
         left = (column + 0.5) * WIDTH / PREDICTIONS - PICTURE / 2
-        bottom = height - HEADLINE - row * ROW - PICTURE
-        axes = figure.add_axes((left / WIDTH, bottom / height, PICTURE / WIDTH, PICTURE / height), xticks=[], yticks=[])
+        top = HEADLINE + row * row_height
+        axes = last = _panel(figure, left, top, PICTURE, PICTURE)
         axes.imshow(_pixels(image), aspect="auto")
         if right[index]:
             mark, colour, weight, frame = "✓ right", GREEN, "normal", 1
@@ -89,13 +120,143 @@ def prediction(
             mark, colour, weight, frame = "✗ wrong", RED, "bold", 3
         axes.spines[:].set(visible=True, color=colour, linewidth=frame)
         axes.set_title(f"{mark}, {100 * float(share):.0f} % sure", color=colour, weight=weight, fontsize=8.5)
-        axes.set_xlabel(f"true: {names[int(label)]}\npredicted: {names[int(guess)]}", fontsize=8.5)
+        if maps is not None:
+            assert size is not None, "where the cells lie follows from the size of the network's input"
+            last = _panel(figure, left, top + 1.05 * PICTURE, PICTURE, PICTURE)
+            _draw_map(last, maps[index], image, size, _ceiling(maps[index]))
+        room = WIDTH / PREDICTIONS - 0.02
+        words = _line(names[int(label)], room, 8.25, "true: {}"), _line(names[int(guess)], room, 8.25, "predicted: {}")
+        last.set_xlabel("\n".join(words), fontsize=8.25)
     return figure
+
+
+def _panel(figure: Figure, left: int | float, top: float, width: float, height: float) -> Axes:
+    """Add axes without ticks; all in inches, `top` from the figure's upper edge down."""
+    whole_width, whole_height = figure.get_size_inches()
+    place = (left / whole_width, 1 - (top + height) / whole_height, width / whole_width, height / whole_height)
+    axes = figure.add_axes(place, xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    return axes
 
 
 def _pixels(image: UInt8[Tensor, "channels height width"]) -> UInt8[np.ndarray, "height width 3"]:
     channels, height, width = image.shape
     return image.expand(3 if channels == 1 else channels, height, width).permute(1, 2, 0).numpy()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Class maps
+
+
+@style.context(["default", STYLE])
+def explanation(
+    images: UInt8[Tensor, "images channels height width"],
+    maps: Float[Tensor, "images classes map_height map_width"],
+    names: Sequence[str],
+    probabilities: Float[Tensor, "images classes"],
+    titles: Sequence[str],
+    size: int,
+    top: int = 3,
+) -> Figure:
+    """Show pictures, a row each, beside the class maps of their `top` most probable classes.
+
+    Args:
+        images: as they were before they were resized for the network.
+        maps: not below 0; the highest cell of a map is the class's score. The maps of a picture share one colour scale.
+        names: of the classes.
+        probabilities: 0..1.
+        titles: what to call each picture, such as the name of its file.
+        size: the side of the network's input in pixels.
+        top: how many classes.
+
+    """
+    top = min(top, len(names))
+    step = min(CLASS_MAP + 0.35, (WIDTH - BAR) / (1 + top))
+    side = min(CLASS_MAP, step - 0.2)
+    figure = Figure(figsize=(WIDTH, len(images) * (WORDS + side) + FOOT))
+    height = figure.get_figheight()
+    for row, (image, image_maps, shares, title) in enumerate(zip(images, maps, probabilities, titles, strict=True)):
+        down = row * (WORDS + side)
+        figure.text(0, 1 - down / height, _line(title, WIDTH, 10, weight="bold"), fontsize=10, weight="bold", va="top")
+        down += 0.45
+        _panel(figure, 0, down, side, side).imshow(_pixels(image), aspect="auto")
+        ceiling = _ceiling(image_maps)
+        likeliest = shares.argsort(descending=True, stable=True)[:top]
+        for column, index in enumerate(map(int, likeliest), start=1):
+            axes = _panel(figure, column * step, down, side, side)
+            _draw_map(axes, image_maps[index], image, size, ceiling)
+            share = f"{100 * float(shares[index]):.0f} %"
+            axes.set_title(_line(names[index], step - 0.05, 9.5, f"{{}} {share}"), fontsize=9.5)
+            axes.set_xlabel(f"score {float(image_maps[index].max()):.1f}", fontsize=8.5)
+        _draw_scale(_panel(figure, top * step + side + 0.15, down, 0.12, side), ceiling)
+    figure.text(0, 0, _about_cells(size, *maps.shape[2:]), fontsize=8.5, color=GREY, va="bottom")
+    return figure
+
+
+def _about_cells(size: int, rows: int, columns: int) -> str:
+    if rows == columns == 1:
+        return "One cell covers the whole picture: a map says how much speaks for a class, and not where."
+    return (
+        f"Framed: the highest of {rows}×{columns} cells, which alone makes the score. "
+        "The maps of a picture share one scale.\n"
+        "A cell is drawn 32 pixels wide and sees 97 on each side of its middle; "
+        f"the network's input is {size}×{size}."
+    )
+
+
+def cell_edges(size: int, cells: int) -> Float64[np.ndarray, "{cells}+1"]:
+    """Give where the cells of a class map of NiN lie along a side of the picture, as shares of it from 0 to 1.
+
+    The strides of the first convolution and the three pools, 4, 2, 2 and 2, put the cells 32 pixels of the network's
+    input apart, and the first is centred on pixel number 33 (counted from 0): it is drawn from 17.5 to 49.5. A
+    cell sees far more, 195 pixels. A single cell tells no place from another, and is drawn over the whole picture.
+    """
+    if cells == 1:
+        return np.array([0.0, 1.0])
+    edges = (17.5 + 32 * np.arange(cells + 1)) / size
+    assert edges[-1] < 1, f"NiN makes no {cells} cells of {size} pixels"
+    return edges
+
+
+def _draw_map(
+    axes: Axes,
+    class_map: Float[Tensor, "map_height map_width"],
+    image: UInt8[Tensor, "channels height width"],
+    size: int,
+    ceiling: float,
+) -> None:
+    """Draw every cell as it is over the pale picture, in colours from 0 to `ceiling`, and frame the maximum."""
+    pale = DARKEST + (1 - DARKEST) * image.float().mean(dim=0) / 255
+    axes.imshow(pale.numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto")
+    sides = zip(image.shape[1:], class_map.shape, strict=True)
+    rows, columns = (pixels * cell_edges(size, cells) - 0.5 for pixels, cells in sides)
+    axes.pcolormesh(
+        columns, rows, class_map.float().numpy(), cmap=COLOURS, vmin=0, vmax=ceiling, alpha=OPACITY,
+        edgecolors="white", linewidth=0.4,
+    )  # fmt: skip
+    if class_map.max() > class_map.min():  # else none stands out
+        row, column = divmod(int(class_map.argmax()), class_map.shape[1])
+        axes.add_patch(
+            Rectangle(
+                (columns[column], rows[row]), np.diff(columns)[column], np.diff(rows)[row],
+                fill=False, edgecolor=INK, linewidth=1.5, path_effects=[withStroke(linewidth=3.5, foreground="white")],
+            )
+        )  # fmt: skip
+
+
+def _draw_scale(axes: Axes, ceiling: float) -> None:
+    """Draw the colours that `_draw_map` uses, from 0 at the bottom to `ceiling`."""
+    axes.set_facecolor(str((1 + DARKEST) / 2))  # so that they look as they do over a picture
+    colours = np.linspace(0, 1, 256)[:, np.newaxis]
+    axes.imshow(colours, cmap=COLOURS, alpha=OPACITY, origin="lower", extent=(0, 1, 0, ceiling), aspect="auto")
+    axes.set_yticks([0, ceiling], ["0", f"{ceiling:.1f}"], fontsize=8)
+    axes.yaxis.tick_right()
+    axes.tick_params(length=2)
+
+
+def _ceiling(maps: Float[Tensor, "..."]) -> float:
+    highest = float(maps.max())
+    return highest if highest > 0 else 1.0  # a dead network's maps are all 0, or NaN
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -175,7 +336,7 @@ def _mark_sizes(axes: Axes, epochs: Sequence[Mapping[str, Any]], end: str) -> No
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Mistakes
+# Mistakes and trust
 
 
 @style.context(["default", STYLE])
@@ -185,6 +346,7 @@ def confusion(matrix: Int64[Tensor, "classes classes"], names: Sequence[str]) ->
     Only mistakes are coloured: on one scale with the diagonal they would all look alike.
     """
     counts = matrix.numpy()
+    labels = [_line(name, 1.5, STYLE["font.size"]) for name in names]
     mistakes = np.where(np.eye(len(names), dtype=bool), 0, counts)
     worst = max(1, int(mistakes.max()))
     side = 0.6 * len(names)
@@ -198,19 +360,73 @@ def confusion(matrix: Int64[Tensor, "classes classes"], names: Sequence[str]) ->
         count = int(counts[row, column])
         weight, colour = ("bold" if own else "normal"), (INK if count else GREY)
         axes.text(column, row, str(count), ha="center", va="center", weight=weight, color=colour)
-    for row, total in enumerate(counts.sum(axis=1)):
-        recall = f"{100 * counts[row, row] / total:.1f} %" if total else "–"
-        axes.text(len(names) - 0.35, row, recall, va="center", fontsize=9)
+    for row, recall in enumerate(class_recall(matrix)):
+        axes.text(len(names) - 0.35, row, "–" if recall is None else f"{100 * recall:.1f} %", va="center", fontsize=9)
     slanted: dict[str, Any] = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"}
     axes.text(len(names) - 0.1, -0.6, "recall", weight="bold", **slanted)
-    axes.set_xticks(range(len(names)), names, **slanted)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), labels, **slanted)
+    axes.set_yticks(range(len(names)), labels)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return _settled(figure)
+
+
+@style.context(["default", STYLE])
+def reliability(calibration: Calibration) -> Figure:
+    """Draw accuracy against confidence, bin by bin with the 95 % interval, over how many pictures a bin holds."""
+    counts, bins = calibration.counts, len(calibration.counts)
+    figure = Figure(figsize=(6.5, 7), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    upper.text(0.02, 0.97, "not sure enough", color=GREY, va="top", fontsize=10)
+    upper.text(0.98, 0.03, "too sure", color=GREY, ha="right", fontsize=10)
+    for count, confidence, accuracy in zip(counts, calibration.confidence, calibration.accuracy, strict=True):
+        if confidence is None or accuracy is None:
+            continue
+        interval = wilson_interval(round(accuracy * count), count)
+        upper.plot([confidence, confidence], interval, color=BLUE, linewidth=1.5)
+        upper.plot(confidence, accuracy, "o", color=BLUE, markersize=6, clip_on=False)
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy, with its 95 % interval")
+    upper.set_title(f"expected calibration error {calibration.error:.3f}", fontsize=11)
+    middles = (np.arange(bins) + 0.5) / bins
+    lower.bar(middles, counts, 0.9 / bins, color=BLUE, log=True)
+    for middle, count in zip(middles, counts, strict=True):
+        if count:
+            lower.text(middle, 1.15 * count, str(count), ha="center", fontsize=7.5)
+    lower.set(ylim=(0.5, 10 * max(counts)), xlabel="confidence", ylabel="pictures (log)")
+    lower.tick_params(axis="y", which="both", left=False, labelleft=False)  # the counts are written
+    return _settled(figure)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Words
+
+
+def _line(text: str, width: int | float, size: int | float, pattern: str = "{}", weight: str = "normal") -> str:
+    """Put `text` into `pattern`, one line of at most `width` inches in letters of `size` points.
+
+    What is too long loses its middle. White space of any kind becomes a space, and "�" what else cannot be printed, or
+    is not in the font.
+    """
+    font = FontProperties(weight=weight, size=size)
+    known = get_font(findfont(font)).get_charmap()
+    text = " ".join(text.split())
+    text = "".join(letter if letter.isprintable() and ord(letter) in known else "�" for letter in text)
+
+    def cut(letters: int) -> str:
+        ends = text[: (letters + 1) // 2], text[len(text) - letters // 2 :]
+        return pattern.format(text if letters == len(text) else "…".join(ends))
+
+    def inches(letters: int) -> float:
+        points = text_to_path.get_text_width_height_descent(cut(letters), font, ismath=False)[0]
+        return 1.03 * points / 72  # drawn letters keep to whole pixels
+
+    if inches(len(text)) <= width:
+        return cut(len(text))
+    return cut(max(0, bisect_right(range(len(text)), width, key=inches) - 1))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

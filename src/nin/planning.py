@@ -8,16 +8,18 @@ from dataclasses import replace
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from nin import experiment, runs
 from nin.budget import Pace, keeping, measure
 from nin.data import LabelledImages, fashion_mnist
+from nin.devices import fastest_precision, find_device
 from nin.errors import OptionError
+from nin.plan import Plan, plan_from_json, timetable
 from nin.preprocessing import channel_statistics
-from nin.recipe import LONGEST, DeviceName, NetworkName, Plan, Recipe, RecipeName, named, plan_from_json, timetable
+from nin.recipe import LONGEST, DeviceName, NetworkName, Recipe, RecipeName, named
 from nin.training import Event, unrevised
 
 MINUTES = 5.0  # what the recipe quick takes unless told otherwise
@@ -210,36 +212,6 @@ def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.devi
         mean=mean,
         std=std,
         device=device.type,  # pyright: ignore[reportArgumentType] - find_device gives no other
-        precision="bfloat16" if recipe.bfloat16 and computes_in_bfloat16(device) else "float32",
+        precision=fastest_precision(device) if recipe.bfloat16 else "float32",
         threads=torch.get_num_threads(),
     )
-
-
-def find_device(name: DeviceName, way_out: str = "leave --device at auto") -> torch.device:
-    """Find the device that `name` means here; "auto" takes an accelerator when there is one.
-
-    `way_out` ends the message of the error.
-
-    Raises:
-        OptionError: no such device on this machine.
-
-    """
-    if name not in get_args(DeviceName):
-        raise OptionError(f"device is one of {', '.join(get_args(DeviceName))}, not {name!r}")
-    here = torch.accelerator.current_accelerator(check_available=True)
-    if name == "auto":
-        return here if here is not None and here.type in get_args(DeviceName) else torch.device("cpu")
-    if name != "cpu" and (here is None or here.type != name):
-        has = "no accelerator that PyTorch can use" if here is None else here.type
-        raise OptionError(f"device {name} is not here: this machine has {has}; {way_out}")
-    return torch.device(name)
-
-
-def computes_in_bfloat16(device: torch.device) -> bool:
-    """Tell whether the processor itself multiplies in bf16; where it would only imitate that, float32 is faster."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        has = torch.cpu.get_capabilities()
-        return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return False

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
-from torch import nn
 
 from nin.errors import RunError
 
@@ -110,13 +108,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def save_model(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
-    """Write `config.json` and `model.safetensors`, tensor names as in the state dict: Hugging Face's folder layout."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
-    write_json(folder / "config.json", config)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The state to resume from
 
@@ -165,8 +156,10 @@ def remove_state(run: Path) -> None:
 
 
 def remove_leftovers(run: Path) -> None:
-    """Remove what a process that was killed while writing has left beside the files."""
-    ours = re.compile(r"\..+\.(json|jsonl|html|png|svg|safetensors|pt)\.\d+")
+    """Remove what a process that was killed while writing has left beside the files and folders."""
+    for left in [*run.glob(".model.new.*"), *run.glob(".model.old.*")]:
+        shutil.rmtree(left, ignore_errors=True)
+    ours = re.compile(r"\..+\.(json|jsonl|html|png|svg|md|pt)\.\d+")
     for left in [*run.glob(".*"), *run.glob("*/.*")]:
         if ours.fullmatch(left.name) and left.is_file():
             left.unlink(missing_ok=True)

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from nin.augmentation import order, varied
 from nin.data import LabelledImages
+from nin.devices import autocast
 from nin.errors import RunError
-from nin.evaluation import autocast, evaluate, scores
+from nin.evaluation import evaluate, scores
 from nin.memory import keep_freed_memory
 from nin.optimiser import Optimiser
+from nin.plan import Plan
 from nin.preprocessing import channels_last, prepare
-from nin.recipe import Plan
 
 STALL_WINDOW = 100  # steps over which the loss must have left ln(classes)
 STALL_MARGIN = 0.01  # nats
