@@ -12,7 +12,6 @@ import torch
 
 from nin.budget import Pace
 from nin.data import Splits
-from nin.devices import find_device
 from nin.errors import NinError, OptionError
 from nin.planning import FEWEST_EPOCHS, enough, read_plan, resolve, train
 from nin.preprocessing import channel_statistics
@@ -59,14 +58,6 @@ def test_a_file_that_is_no_plan_is_one_line_with_its_name(tmp_path: Path, conten
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(NinError, match=r"^\S*plan\.json.*$"):
         read_plan(tmp_path / "plan.json")
-
-
-def test_a_device_that_is_not_here_is_refused():
-    here = torch.accelerator.current_accelerator(check_available=True)
-    missing = "mps" if here is not None and here.type == "cuda" else "cuda"
-    with pytest.raises(OptionError, match=f"device {missing} is not here"):
-        find_device(missing)
-    assert find_device("cpu").type == "cpu"
 
 
 def test_an_existing_run_folder_is_refused_before_the_data_is_looked_for(tmp_path: Path):

@@ -9,13 +9,16 @@ import time
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
 from nin.errors import NinError, OptionError, PictureError
 from nin.recipe import LARGEST_SIZE, DeviceName, NetworkName, RecipeName
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,16 @@ def answer(arguments: list[str]) -> int:
 Command = Train | Predict | Evaluate | Summary | Data | Report
 
 
+def show_table(table: "Table") -> None:
+    """Print a table, as wide as it needs where no terminal sets a width."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 300
+    console.print(table)
+
+
 def parse(arguments: list[str]) -> Command:
     """Read the options; one line and exit code 2 for those that cannot be read, in place of tyro's box of many."""
     box = io.StringIO()
@@ -257,7 +270,6 @@ def predict(options: Predict) -> int:
 
 def show_predictions(answers: list[dict[str, Any]]) -> None:
     """Print a table of pictures with their likeliest classes."""
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -269,7 +281,7 @@ def show_predictions(answers: list[dict[str, Any]]) -> None:
         (label, first), *others = ((name, f"{100 * share:.1f} %") for name, share in likeliest)
         then = ", ".join(f"{name} {share}" for name, share in others)
         table.add_row(*map(Text, (answer["picture"], label, first, then)))  # Text: a name may hold what rich reads
-    Console().print(table)
+    show_table(table)
     if inverted := sum(answer["inverted"] for answer in answers):
         print(f"{inverted} of {len(answers)} negated, since their border is bright and the network learnt light on "
               "black; --invert no leaves them as they are.")  # fmt: skip
@@ -277,7 +289,6 @@ def show_predictions(answers: list[dict[str, Any]]) -> None:
 
 def evaluate(options: Evaluate) -> int:
     """Evaluate a model on the test split and print what came out."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -310,7 +321,7 @@ def evaluate(options: Evaluate) -> int:
         often = f"{name}, {wrong[name]} times" if name is not None and wrong[name] else "–"
         shares = ("–" if share is None else f"{share:.3f}" for share in (precision, recall))
         table.add_row(*map(Text, (label, *shares, often)))
-    Console().print(table)
+    show_table(table)
     if options.out is not None:
         print(f"figures                    {options.out}")
     return 0
@@ -323,7 +334,6 @@ def evaluate(options: Evaluate) -> int:
 def summary(network: NetworkName, size: int) -> int:
     """Print the network and its table of layers."""
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from nin.classifier import architecture
@@ -344,7 +354,7 @@ def summary(network: NetworkName, size: int) -> int:
     totals = (sum(layer.parameters for layer in found), sum(layer.multiply_adds for layer in found))
     table.add_row("total", "", "", *(f"{total:,}" for total in totals))
     print(module)
-    Console().print(table)
+    show_table(table)
     return 0
 
 

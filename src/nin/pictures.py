@@ -80,7 +80,7 @@ def _read(path: Path, shown: str) -> bytes:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
-        if path.is_symlink():
+        if isinstance(error, FileNotFoundError) and path.is_symlink():
             raise PictureError(f"{shown}: a link to something that is not there; name the file itself") from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise PictureError(f"{shown}: it cannot be found ({reason}); check its name and folder") from None
@@ -101,39 +101,44 @@ def _read(path: Path, shown: str) -> bytes:
 
 
 def _open(data: bytes) -> Image.Image:
-    """Open a picture without decoding it yet; raises anything."""
-    file = _Patient(data)
+    """Open a picture without decoding it yet, where that and decoding are known not to take hours; raises anything."""
+    scans, notes = b"\xff\xda", b"\xff\xe1"  # 11 bytes of a scan take 5 ms; notes (EXIF) are joined in quadratic time
+    if data[:2] == b"\xff\xd8" and max(data.count(scans), data.count(notes)) > 1000:
+        raise OSError("a JPEG in too many parts")
     if data[:2] in (b"II", b"MM") and _strips(data) > 100_000:
-        raise OSError("it is in too many strips")
+        raise OSError("a TIFF in too many strips")
+    file = _Patient(data)
     opened = Image.open(file, formats=_FORMATS)
-    file.left = math.inf  # the decoders themselves are quick, except ...
-    if opened.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > 1000:  # ... for 11 bytes that cost 5 ms each
-        raise OSError("it is in too many scans")
+    file.left = math.inf  # decoders may read in small pieces
     return opened
 
 
 class _Patient(io.BytesIO):
-    """A file that can be read so many times before decoding: Pillow gathers a million snippets in quadratic time."""
+    """A file that can be read so many times until it is open: Pillow keeps 400 bytes for each 4 of metadata."""
 
-    left: float = 10_000
+    left: float = 20_000
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as usual, or raise OSError."""
         self.left -= 1
         if self.left < 0:
-            raise OSError("it is in too many pieces")
+            raise OSError("its metadata are in too many pieces")
         return super().read(size)
 
 
 def _strips(data: bytes) -> int:
-    """Count the strips or tiles that a TIFF says it is in: Pillow would spend 300 bytes of memory on each."""
+    """Count the strips or tiles (tags 273, 324) that a TIFF claims to be in: Pillow keeps 300 bytes for each."""
     order, large = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
-    (start,) = struct.unpack_from(order + ("Q" if large else "I"), data, 8 if large else 4)
-    (entries,) = struct.unpack_from(order + ("Q" if large else "H"), data, start)
+    try:
+        (start,) = struct.unpack_from(order + ("Q" if large else "I"), data, 8 if large else 4)
+        (entries,) = struct.unpack_from(order + ("Q" if large else "H"), data, start)
+    except struct.error:
+        return 0  # it is damaged, which Pillow will say
     entry = struct.Struct(order + ("HHQ8x" if large else "HHI4x"))
     first = start + (8 if large else 2)
-    directory = entry.iter_unpack(data[first : first + entries * entry.size])
-    return max((count for tag, _, count in directory if tag in (273, 324)), default=0)  # StripOffsets, TileOffsets
+    directory = data[first : first + entries * entry.size]
+    directory = directory[: len(directory) // entry.size * entry.size]
+    return max((count for tag, _, count in entry.iter_unpack(directory) if tag in (273, 324)), default=0)
 
 
 # --- Any mode to RGB ---
@@ -210,7 +215,7 @@ def prepare_picture(picture: Image.Image, channels: int = 1, side: int = 28, inv
         )
     with _defects_of("the picture"):
         rgb = _upright(_on_white(picture, "the picture"))
-        rgb = rgb.reduce(max(1, max(rgb.size) // (40 * side)))  # what follows then costs little, whatever the size
+        rgb = rgb.reduce(max(1, max(rgb.size) // (16 * side)))  # what follows then costs little, whatever the size
         inverted = invert == "yes" or (invert == "auto" and _border(rgb) >= 128)
         if rgb.size != (side, side):
             rgb = _fit(rgb, side)
@@ -233,8 +238,8 @@ def _fit(rgb: Image.Image, side: int) -> Image.Image:
     51 x 73, but of a photograph it would pick a few pixels by chance, and turn fabric into noise (aliasing).
     """
     pixels = np.asarray(rgb).astype(np.int16)
-    background = np.median(pixels[[0, 0, -1, -1], [0, -1, 0, -1]], axis=0).round()  # one corner may be covered
-    garment = (np.abs(pixels - background) > 0.05 * 255).any(axis=2)
+    background = np.median(pixels[[0, 0, -1, -1], [0, -1, 0, -1]], axis=0)  # one corner may be covered
+    garment = (np.abs(pixels - background.astype(np.int16)) > 0.05 * 255).any(axis=2)
     if garment.any():  # else there is one colour only, and the picture stays whole
         rows, columns = garment.any(axis=1).nonzero()[0], garment.any(axis=0).nonzero()[0]
         rgb = rgb.crop((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
@@ -266,7 +271,9 @@ def _defects_of(shown: str) -> Iterator[None]:
             raise PictureError(f"{shown}: more than {MAX_PIXELS:,} pixels, the most that is read; {_SHRINK}") from None
         except Exception as error:  # hostile content makes decoders raise anything
             reason = _printable(" ".join(str(error).split()))[:200] or type(error).__name__
-            raise PictureError(f"{shown}: it cannot be decoded ({reason}); save it again, as PNG") from error
+            raise PictureError(
+                f"{shown}: it cannot be decoded ({reason}); download it again, or save it as PNG"
+            ) from error
 
 
 def _printable(text: str) -> str:
