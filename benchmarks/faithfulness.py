@@ -39,7 +39,7 @@ def main(
     print("|---|---|---|---|---|---|")
     for size in sizes:
         classifier = Classifier(
-            loaded.network, replace(loaded.config, size=size), device=loaded.device, precision=loaded.precision
+            loaded.network, replace(loaded.config, size=size), device=loaded.device, precision="float32"
         )
         predicted = classifier.scores(test.images).argmax(dim=1)
         accuracy = (predicted == test.labels).float().mean().item()
@@ -77,7 +77,7 @@ def grad_cam(classifier: Classifier, images: Tensor, predicted: Tensor) -> Tenso
 
 def area(curve: Tensor) -> float:
     """Give the area under a curve over the share of the pixels, 0 to 1."""
-    return float(np.trapezoid(curve.numpy(), dx=1 / STEPS))
+    return torch.trapezoid(curve, dx=1 / STEPS).item()
 
 
 def drawn(found: dict[int, dict[str, Curves]]) -> Figure:

@@ -2,14 +2,16 @@
 
     python benchmarks/ship.py fashion-mnist --spread runs/long-0 runs/long-1 runs/long-2
 
-trains on all 60,000 training images as the runs of `--spread` were planned, which had 55,000 of them and decided
-everything, from a seed that was fixed beforehand; stores the weights in half precision under src/nin/weights with a
-model card, and evaluates what is stored. Stopped, it goes on where it was when called again.
+trains on all 60,000 training images by the recipe of the runs of `--spread`, which had 55,000 of them and decided
+everything, from a seed that was fixed beforehand. It stores the weights in half precision under src/nin/weights with a
+model card, and evaluates what is stored. Stopped, it goes on where it was when called again. With `--run` one of the
+runs of `--spread` is stored instead.
 """
 
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -34,21 +36,25 @@ WEIGHTS = Path(__file__).parents[1] / "src" / "nin" / "weights"
 
 def main(name: str, spread: tuple[Path, ...], data: Path | None = None, run: Path | None = None) -> None:
     """Train and store the model `name`."""
-    run = Path("runs", f"ship-{name}") if run is None else run
+    spread = tuple(one.resolve() for one in spread)
+    if run is not None and (run := run.resolve()) not in spread:
+        raise NinError(f"--run is one of the runs of --spread, and {run} is none")
     splits = fashion_mnist(data)
-    whole = Splits(joined(splits.train, splits.validation), splits.validation, splits.test, splits.folder)
     planned = read_plan(spread[0] / "plan.json")
-    plan = resolve(planned.recipe, whole.train, SEED, find_device("auto"))
-    if not (run / "result.json").exists():
-        train(plan, whole, run, name)
+    if run is None:
+        run = Path("runs", f"ship-{name}")
+        whole = Splits(joined(splits.train, splits.validation), splits.validation, splits.test, splits.folder)
+        plan = resolve(planned.recipe, whole.train, SEED, find_device("auto"))
+        if not (run / "result.json").exists():
+            train(plan, whole, run, name)
 
     results: list[dict[str, Any]] = [runs.read_json(one / "result.json") for one in spread]
     config, network = read_folder(run / "model")
     config = replace(config, temperature=mean(one["temperature"] for one in results))
-    target = WEIGHTS / name
-    save_folder(target, network, config, half=True)
     full = assess(nin.Classifier(network, config), splits.test)
-    stored = assess(nin.load(target), splits.test)
+    with TemporaryDirectory() as folder:
+        save_folder(Path(folder, name), network, config, half=True)
+        stored = assess(nin.load(Path(folder, name)), splits.test)
     print(f"test accuracy {full.accuracy:.4f} in float32, {stored.accuracy:.4f} from float16")
     of_run = runs.read_json(run / "result.json") | {
         "test_accuracy": stored.accuracy,
@@ -59,19 +65,21 @@ def main(name: str, spread: tuple[Path, ...], data: Path | None = None, run: Pat
         "confusion": stored.confusion,
     }
     validation, test = ([one[f"{split}_accuracy"] for one in results] for split in ("validation", "test"))
+    seeds = f"the seed {read_plan(spread[0] / 'plan.json').seed}" if len(spread) == 1 else f"{len(spread)} seeds"
+    origin = "the run" if run in spread else "a run on all 60,000 images"
+    sizes = ", then ".join(f"{size}x{size}" for size, _ in planned.recipe.sizes)
     notes = [
         f"Epochs, sizes, regularisation and temperature were chosen on runs that learnt from 55,000 of the training "
-        f"images and were judged by the other 5,000. Over {len(results)} seeds these runs came to a validation "
-        f"accuracy of {mean(validation):.4f} ± {half_interval(validation):.4f} ({listed(validation)}) and, read once "
-        f"each, a test accuracy of {mean(test):.4f} ± {half_interval(test):.4f} ({listed(test)}); ± is half of a 95 % "
-        "t-interval over the seeds.",
-        f"These weights come from one run on all 60,000 images by the same recipe, {planned.recipe.epochs:g} times "
-        f"through them at {', then '.join(f'{size}x{size}' for size, _ in planned.recipe.sizes)}, from seed {SEED}, "
-        "which was fixed beforehand; the temperature is the mean of those of the runs above. They are stored in "
-        f"float16, which changed the test accuracy by {stored.accuracy - full.accuracy:+.4f}.",
+        f"images and were judged by the other 5,000. Over {seeds} the recipe came to a validation accuracy of "
+        f"{spoken(validation)} and, read once each, a test accuracy of {spoken(test)}.",
+        f"These weights come from {origin} from the seed {read_plan(run / 'plan.json').seed}, fixed beforehand: "
+        f"{planned.recipe.epochs:g} times through the images at {sizes}. The temperature is the mean of those of the "
+        "runs on 55,000 images. The weights are stored in float16, which changed the test accuracy by "
+        f"{stored.accuracy - full.accuracy:+.4f}.",
     ]
     about = runs.read_json(run / "environment.json")
-    save_folder(target, network, config, card(config, of_run, about, name=name, load=name, notes=notes), half=True)
+    page = card(config, of_run, about, name=name, load=name, notes=notes)
+    save_folder(WEIGHTS / name, network, config, page, half=True)
 
 
 def train(plan: Plan, whole: Splits, run: Path, name: str) -> None:
@@ -92,9 +100,10 @@ def joined(one: LabelledImages, other: LabelledImages) -> LabelledImages:
     return LabelledImages(torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels]), one.names)
 
 
-def listed(values: list[float]) -> str:
-    """Write accuracies in a row."""
-    return ", ".join(f"{value:.4f}" for value in values)
+def spoken(values: list[float]) -> str:
+    """Write accuracies as their mean, half of its 95 % t-interval over the seeds, and each."""
+    each = ", ".join(f"{value:.4f}" for value in values)
+    return each if len(values) == 1 else f"{mean(values):.4f} ± {half_interval(values):.4f} ({each})"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import reference
 import torch
 
 from nin.data import LabelledImages, fashion_mnist
-from nin.devices import find_device
+from nin.devices import Precision, find_device
 from nin.environment import processor
 from nin.evaluation import scores
 from nin.experiment import build, ship
@@ -108,7 +108,7 @@ def reference_inference(train: LabelledImages, size: int, images: int) -> Timed:
     return clocked(lambda: reference.predict(network, pictures, size), images)
 
 
-def ours_inference(train: LabelledImages, size: int, images: int, precision: str) -> Timed:
+def ours_inference(train: LabelledImages, size: int, images: int, precision: Precision) -> Timed:
     """Give a function that predicts with ours, as evaluation does."""
     plan = resolve(quick().at(size), train, 0, CPU)
     network, pictures = ship(build(plan, 1), plan, train.subset(torch.arange(256))), train.images[:images]

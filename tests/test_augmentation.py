@@ -23,7 +23,8 @@ VARIED = replace(RECIPE, shift=2, erase=0.25)
 def seen(plan: Plan) -> SimpleNamespace:
     """Give all that a plan shows, in order, without the division into steps."""
     epochs = [vars(order(plan, epoch, IMAGES)) for epoch in range(1, plan.epochs + 1)]
-    return SimpleNamespace(**{part: torch.cat([epoch[part] for epoch in epochs]).flatten(0, 1) for part in epochs[0]})
+    parts = [part for part, values in epochs[0].items() if values is not None]
+    return SimpleNamespace(**{part: torch.cat([epoch[part] for epoch in epochs]).flatten(0, 1) for part in parts})
 
 
 def test_each_pass_shows_each_image_once_in_an_order_of_its_own():
@@ -54,10 +55,17 @@ def test_an_image_is_shown_as_it_is_and_mirrored_in_turn():
 
 
 def test_a_recipe_without_variations_varies_nothing():
-    views = seen(plan(replace(RECIPE, flip=False)))
-    assert not views.flipped.any()
-    assert not views.shift.any()
-    assert not views.box[:, 2].any()
+    views = order(plan(replace(RECIPE, flip=False)), 1, IMAGES)
+    [(index, *variation), *_] = views.steps()
+    assert variation == [None, None, None]
+    images = torch.randint(0, 256, (IMAGES, 1, 4, 4), dtype=torch.uint8)[index]
+    assert torch.equal(varied(images, *variation), images)
+
+
+def test_the_steps_from_the_middle_of_an_epoch_are_those_that_are_left():
+    views = order(plan(VARIED), 1, IMAGES)
+    for whole, rest in zip([*views.steps()][3:], views.steps(3), strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(whole, rest, strict=True))
 
 
 def test_shifts_reach_as_far_as_the_recipe_says_and_each_as_often():
@@ -77,32 +85,28 @@ def test_so_many_pictures_lose_a_rectangle_and_it_lies_within_them():
     assert (erased[:, :2] + erased[:, 2:4] <= 1).all()
 
 
-def vary(
-    images: torch.Tensor, flipped: bool = False, shift: tuple[int, int] = (0, 0), box: tuple[float, ...] = (0.0,) * 5
-):
-    """Vary every picture alike."""
-    times = len(images)
-    return varied(
-        images, torch.zeros(times, dtype=torch.bool), torch.tensor([shift] * times), torch.tensor([box] * times)
-    )
+def shifted(images: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    """Shift every picture alike."""
+    return varied(images, None, torch.tensor([[down, right]] * len(images)), None)
 
 
 PICTURES = torch.arange(1, 25, dtype=torch.uint8).view(2, 1, 3, 4)
 
 
 def test_flip_mirrors_those_that_are_marked():
-    none = torch.zeros(2, 2, dtype=torch.int64), torch.zeros(2, 5)
-    flipped = varied(PICTURES, torch.tensor([False, True]), *none)
+    flipped = varied(PICTURES, torch.tensor([False, True]), None, None)
     assert torch.equal(flipped[0], PICTURES[0])
     assert flipped[1, 0, 0].tolist() == [16, 15, 14, 13]
 
 
 def test_shift_moves_down_and_right_and_black_moves_in():
-    assert vary(PICTURES, shift=(1, 0))[0, 0].tolist() == [[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]
-    assert vary(PICTURES, shift=(0, -2))[0, 0].tolist() == [[3, 4, 0, 0], [7, 8, 0, 0], [11, 12, 0, 0]]
-    assert vary(PICTURES.repeat(1, 3, 1, 1), shift=(0, 1)).shape == (2, 3, 3, 4)
+    assert shifted(PICTURES, 1, 0)[0, 0].tolist() == [[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]
+    assert shifted(PICTURES, 0, -2)[0, 0].tolist() == [[3, 4, 0, 0], [7, 8, 0, 0], [11, 12, 0, 0]]
+    assert shifted(PICTURES.repeat(1, 3, 1, 1), 0, 1).shape == (2, 3, 3, 4)
 
 
 def test_a_box_is_filled_with_its_grey():
-    erased = vary(PICTURES, box=(1 / 3, 0.5, 1 / 3, 0.5, 0.9))
+    boxes = torch.tensor([[1 / 3, 0.5, 1 / 3, 0.5, 0.9], [0.0, 0.0, 0.0, 0.0, 0.9]])
+    erased = varied(PICTURES, None, None, boxes)
     assert erased[0, 0].tolist() == [[1, 2, 3, 4], [5, 6, 229, 229], [9, 10, 11, 12]]
+    assert torch.equal(erased[1], PICTURES[1])

@@ -80,19 +80,23 @@ def test_the_trained_twin_and_the_loaded_classifier_say_the_same_and_the_pooled_
 def test_whatever_way_the_pictures_are_given_they_are_the_same():
     made = classifier()
     expected = made.scores(IMAGES)
-    grey = [Image.fromarray(image[0].numpy()) for image in IMAGES]
+    framed = IMAGES.clone()  # dark at the border, so that nothing is negated
+    framed[..., [0, -1], :] = framed[..., [0, -1]] = 0
+    as_pil = [Image.fromarray(image[0].numpy()) for image in framed]
+    assert torch.allclose(made.scores(as_pil), made.scores(framed), atol=1e-5)
     for given in (
         IMAGES.numpy(),
         IMAGES[:, 0],
         IMAGES.float() / 255,
         IMAGES.double().numpy() / 255,
         list(IMAGES),
+        IMAGES.numpy()[..., ::-1].copy()[..., ::-1],
+        (IMAGES.float() / 255).numpy().astype(">f4"),
         [image[0].numpy() for image in IMAGES],
         [IMAGES[:2], [IMAGES[2].numpy(), IMAGES[3:]]],
     ):
         assert torch.allclose(made.scores(given), expected, atol=1e-5)
     assert torch.allclose(made.scores(IMAGES[0, 0]), expected[:1], atol=1e-5)
-    assert made.scores(grey).shape == (5, 4)
 
 
 def test_a_list_of_sizes_and_kinds_keeps_its_order(tmp_path: Path):
@@ -103,6 +107,19 @@ def test_a_list_of_sizes_and_kinds_keeps_its_order(tmp_path: Path):
     assert found.shape == (6, 4)
     assert torch.allclose(found[0], made.scores(IMAGES[0])[0], atol=1e-5)
     assert torch.allclose(found[1], found[5], atol=1e-5)
+
+
+def test_many_pictures_keep_their_order_over_the_batches():
+    made = classifier()
+    many = torch.randint(0, 256, (1, 1, 67, 67), dtype=torch.uint8).repeat(40, 1, 1, 1)
+    many[:, 0, 0, 0] = torch.arange(40)
+    given = [*IMAGES, many[:7], IMAGES, many[7:], *IMAGES]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("nin.classifier.at_once", lambda size: 6)
+        found = made.scores(given)
+    assert torch.allclose(found, made.scores(given), atol=1e-5)
+    assert torch.allclose(found[12:17], made.scores(IMAGES), atol=1e-5)
+    assert torch.allclose(found[5:12], made.scores(many[:7]), atol=1e-5)
 
 
 def test_colour_pictures_have_three_channels():
@@ -122,6 +139,8 @@ def test_colour_pictures_have_three_channels():
         (torch.zeros(1, 1, 28, 28, dtype=torch.int64), "uint8, or floats from 0 to 1, not int64"),
         (torch.full((1, 1, 28, 28), 2.0), "from 0 to 1, not from 2 to 2"),
         (torch.full((1, 1, 28, 28), float("nan")), "from 0 to 1"),
+        (np.zeros((50, 40, 3), dtype=np.uint8), "may be one colour picture"),
+        (torch.zeros(3, 50, 40, dtype=torch.uint8), "may be one colour picture"),
         (np.array([["a", "b"]]), "no picture"),
         (np.array([None]), "no picture"),
         ([7], "not int"),
@@ -132,6 +151,12 @@ def test_what_is_no_picture_is_one_clear_line(given: object, message: str):
     with pytest.raises(NinError, match=message) as error:
         classifier().predict(given)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [{"mean": (1e300,)}, {"std": (1e-320,)}, {"temperature": 1e-300}])
+def test_scores_that_are_no_numbers_are_an_error_and_no_prediction(change: dict[str, object]):
+    with pytest.raises(ModelError, match="not finite"):
+        classifier(replace(CONFIG, **change)).predict(IMAGES)
 
 
 def test_a_path_that_is_no_picture_says_so(tmp_path: Path):
@@ -192,6 +217,68 @@ def test_saving_replaces_a_model_whole_and_touches_nothing_else(tmp_path: Path, 
     assert (folder / "notes.txt").read_text() == "mine"
 
 
+def test_a_folder_of_somebody_elses_readme_is_left_alone(tmp_path: Path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(ModelError, match="something else"):
+        classifier().save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, PermissionError(13, "Permission denied")])
+def test_a_save_stopped_between_its_two_renames_loses_nothing(
+    raised: type[KeyboardInterrupt] | OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    classifier().save(tmp_path / "model")
+    rename = Path.rename
+
+    def stopped(path: Path, target: Path) -> Path:
+        if path.name.startswith(".model.new"):
+            raise raised
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stopped)
+        with pytest.raises((KeyboardInterrupt, ModelError)):
+            classifier(replace(CONFIG, temperature=2.0)).save(tmp_path / "model")
+    assert nin.load(tmp_path / "model").config == CONFIG
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_saving_through_a_link_replaces_what_it_points_to(tmp_path: Path):
+    classifier().save(tmp_path / "model")
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    classifier(replace(CONFIG, temperature=2.0)).save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert nin.load(tmp_path / "model").config.temperature == 2.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        NiN(1, 4, final_relu=False),
+        NiN(1, 4, pool="average"),
+        NiN(3, 4),
+        with_batch_norm(NiN(1, 4)),
+    ],
+)
+def test_a_network_that_would_be_read_as_another_is_not_saved(other: nn.Module, tmp_path: Path):
+    with pytest.raises(ModelError, match="is not the nin of its config"):
+        Classifier(other, CONFIG).save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loaded_model_does_not_change_with_its_file(tmp_path: Path):
+    classifier().save(tmp_path / "model")
+    loaded = nin.load(tmp_path / "model", precision="float32")
+    before = loaded.scores(IMAGES)
+    path = tmp_path / "model" / "model.safetensors"
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\x00" * (path.stat().st_size // 2))
+    assert torch.equal(loaded.scores(IMAGES), before)
+
+
 def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
@@ -229,6 +316,8 @@ def hostile(folder: Path, header: bytes, length: int | None = None) -> None:
         (lambda f: reconfigure(f, mean=[1e999]), "finite"),
         (lambda f: reconfigure(f, temperature=0), "temperature"),
         (lambda f: reconfigure(f, size=10**6), "size is from"),
+        (lambda f: reconfigure(f, size=30), "at least 67x67, not 30x30"),
+        (lambda f: reconfigure(f, labels=["a", "b\x1b[31m", "c", "d"]), "cannot be printed"),
         (lambda f: reconfigure(f, labels=["a", "a", "b", "c"]), "same"),
         (lambda f: reconfigure(f, surprise=1), "surprise"),
         (lambda f: reconfigure(f, in_channels=3, mean=[0, 0, 0], std=[1, 1, 1]), r"n1\.0\.weight is F32 of"),
@@ -270,6 +359,8 @@ def test_a_pickle_under_the_name_of_safetensors_is_not_executed(tmp_path: Path):
 def test_a_model_that_is_nowhere_and_a_run_in_place_of_its_model_are_said(tmp_path: Path):
     with pytest.raises(ModelError, match=r"there is no model 'nowhere'.*fashion-mnist"):
         nin.load("nowhere")
+    with pytest.raises(ModelError, match="there is no model"):
+        nin.load("x" * 5000)
     classifier().save(tmp_path / "run" / "model")
     with pytest.raises(ModelError, match=r"give .*run/model"):
         nin.load(tmp_path / "run")

@@ -81,7 +81,7 @@ def test_a_picture_is_explained_by_the_maps_of_its_likeliest_classes():
     torch.manual_seed(0)
     network = NiN(1, 4)
     initialise(network, "he")
-    config = Config("nin", 1, 4, 131, 28, (0.3,), (0.4,), ("a", "b", "c", "d"))
+    config = Config("nin", 1, 4, 131, 28, (0.3,), (0.4,), ("tulip", "rose", "lily", "daisy"))
     classifier = Classifier(network, config, device=CPU)
     images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
     figure = explain(classifier, images, ["one.png", "two.png"])

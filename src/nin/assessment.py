@@ -62,7 +62,8 @@ def assess(classifier: Classifier, test: LabelledImages) -> Assessment:
     """Evaluate and time a classifier on labelled pictures.
 
     Raises:
-        ModelError: it was made for other classes or channels than these pictures have.
+        ModelError: it was made for other classes than these pictures have.
+        NinError: for other channels.
 
     """
     config = classifier.config

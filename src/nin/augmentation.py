@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -19,21 +20,25 @@ class Views:
 
     `shift` is by how many pixels a picture is moved down and right. `box` is the rectangle that is erased: top, left,
     height and width as shares of the picture's sides, and the grey from 0 to 1 that it is filled with; a height of 0
-    erases nothing.
+    erases nothing. What the recipe does not have is None.
     """
 
     index: Int64[Tensor, "steps batch"]
-    flipped: Bool[Tensor, "steps batch"]
-    shift: Int64[Tensor, "steps batch 2"]
-    box: Float32[Tensor, "steps batch 5"]
+    flipped: Bool[Tensor, "steps batch"] | None
+    shift: Int64[Tensor, "steps batch 2"] | None
+    box: Float32[Tensor, "steps batch 5"] | None
 
     def to(self, device: torch.device) -> "Views":
         """Put them on a device."""
-        return Views(*(part.to(device) for part in vars(self).values()))
+        parts = (None if part is None else part.to(device) for part in vars(self).values())
+        return Views(*parts)  # pyright: ignore[reportArgumentType] - the index is never None
 
-    def steps(self, begin: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def steps(self, begin: int = 0) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]]:
         """Give index, flipped, shift and box of each step from the step `begin` of the epoch on."""
-        return zip(*(part[begin:] for part in vars(self).values()), strict=True)
+        flipped, shift, box = (
+            repeat(None) if part is None else part[begin:] for part in (self.flipped, self.shift, self.box)
+        )
+        return zip(self.index[begin:], flipped, shift, box)  # noqa: B905 - repeat has no end
 
 
 def order(plan: Plan, epoch: int, images: int) -> Views:
@@ -59,34 +64,40 @@ def order(plan: Plan, epoch: int, images: int) -> Views:
         if recipe.shift or recipe.erase:
             drawn = np.random.default_rng([plan.seed, number, VARIATIONS]).random((images, 8), dtype=np.float32)
             draws[here] = drawn[index[here]]
-    flipped = np.zeros(len(positions), dtype=bool)
+    flipped = shift = box = None
     if recipe.flip:
         begins_flipped = np.random.default_rng([plan.seed, 0, FLIPS]).integers(2, size=images)
         flipped = (begins_flipped[index] + passes) % 2 == 1
-    shift = np.floor(draws[:, :2] * (2 * recipe.shift + 1)).astype(np.int64) - recipe.shift
-    sides = (1 + 3 * draws[:, 2:4]) / 8 * (draws[:, 4:5] < recipe.erase)
-    box = np.concatenate([draws[:, 5:7] * (1 - sides), sides, draws[:, 7:]], axis=1)
-    parts = (torch.from_numpy(part) for part in (index, flipped, shift, box))
-    return Views(*(part.view(-1, batch, *part.shape[1:]) for part in parts))
+    if recipe.shift:
+        shift = np.floor(draws[:, :2] * (2 * recipe.shift + 1)).astype(np.int64) - recipe.shift
+    if recipe.erase:
+        sides = (1 + 3 * draws[:, 2:4]) / 8 * (draws[:, 4:5] < recipe.erase)
+        box = np.concatenate([draws[:, 5:7] * (1 - sides), sides, draws[:, 7:]], axis=1)
+
+    def by_step(part: np.ndarray) -> Tensor:
+        return torch.from_numpy(part).view(-1, batch, *part.shape[1:])
+
+    return Views(by_step(index), *(None if part is None else by_step(part) for part in (flipped, shift, box)))
 
 
 def varied(
     images: UInt8[Tensor, "batch channels height width"],
-    flipped: Bool[Tensor, "batch"],
-    shift: Int64[Tensor, "batch 2"],
-    box: Float32[Tensor, "batch 5"],
+    flipped: Bool[Tensor, "batch"] | None,
+    shift: Int64[Tensor, "batch 2"] | None,
+    box: Float32[Tensor, "batch 5"] | None,
 ) -> UInt8[Tensor, "batch channels height width"]:
     """Mirror pictures left to right, move them, and erase a rectangle of them, as `Views` says; black moves in."""
     batch, _, height, width = images.shape
-    images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+    if flipped is not None:
+        images = torch.where(flipped[:, None, None, None], images.flip(3), images)
     row, column = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    if shift.any():
+    if shift is not None:
         rows, columns = row - shift[:, :1], column - shift[:, 1:]  # (batch, side): where each pixel comes from
         inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
         sample = torch.arange(batch, device=images.device)[:, None, None]
         moved = images[sample, :, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None]]
         images = (moved * inside[..., None]).permute(0, 3, 1, 2)
-    if box[:, 2].any():
+    if box is not None:
         top, left, tall, wide, grey = box.split(1, dim=1)
         rows = (row >= top * height) & (row < (top + tall) * height)
         columns = (column >= left * width) & (column < (left + wide) * width)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nin.data import LabelledImages, Splits
+from nin.devices import Precision
 from nin.errors import OptionError
 from nin.evaluation import scores
 from nin.experiment import PICTURES_TO_LIFT_BY, build, ship
@@ -103,7 +104,7 @@ def _images_per_second(network: nn.Module, plan: Plan, data: Splits, size: int) 
     return median(speeds[len(speeds) // 3 :])
 
 
-def _seconds_a_picture(network: nn.Module, few: Tensor, size: int, plan: Plan, precision: str) -> float:
+def _seconds_a_picture(network: nn.Module, few: Tensor, size: int, plan: Plan, precision: Precision) -> float:
     """Time the scoring of some pictures; the first of three times warms up."""
     took: list[float] = []
     for _ in range(3):

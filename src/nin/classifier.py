@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,9 +24,9 @@ from torch import Tensor, nn
 
 from nin.baselines import VGG, AlexNet
 from nin.devices import Precision, autocast, fastest_precision, find_device
-from nin.errors import ModelError, NinError
-from nin.evaluation import BATCH, evaluating
-from nin.network import NiN
+from nin.errors import ModelError, NinError, OptionError, printable
+from nin.evaluation import at_once, evaluating
+from nin.network import SMALLEST_SIZE, NiN
 from nin.pictures import prepare_picture, read_picture
 from nin.preprocessing import channels_last, prepare
 from nin.recipe import LARGEST_SIZE, DeviceName, NetworkName
@@ -80,6 +81,7 @@ class Config:
             (1 <= self.side <= LARGEST_SIZE, f"side is from 1 to {LARGEST_SIZE}, not {self.side}"),
             (len(self.labels) == self.classes, f"{len(self.labels)} labels for {self.classes} classes"),
             (len(set(self.labels)) == len(self.labels), "two labels are the same"),
+            (all(label == printable(label) for label in self.labels), "a label has letters that cannot be printed"),
             (
                 len(self.mean) == len(self.std) == self.in_channels,
                 "mean and std need a value for each of in_channels",
@@ -95,12 +97,14 @@ class Config:
 class Classifier:
     """A network with what it needs: takes pictures, gives labels, probabilities and class maps.
 
-    `precision` is that of the convolutions; scores, maps and probabilities come as float32 on the CPU.
+    The network is taken over: put in `eval` mode and on the `device`. `precision` is that of its convolutions; scores,
+    maps and probabilities come as float32 on the CPU.
 
     Pictures may be given as
 
-    - a tensor or array of (images, channels, height, width), (channels, height, width) or, of grey ones, (height,
-      width): uint8, or floats from 0 to 1; they look like those that it learnt from and are only resized;
+    - a tensor or array of (images, channels, height, width) or (channels, height, width); of grey ones (images, height,
+      width) or (height, width) too: uint8, or floats from 0 to 1. They look like those that it learnt from, and are
+      only resized;
     - a PIL picture, or the path of one: prepared as `pictures.prepare_picture` does, for the side it learnt from;
     - a list of any of these.
     """
@@ -131,7 +135,7 @@ class Classifier:
         )
 
     def predict(self, pictures: Pictures) -> list[Prediction]:
-        """Predict the label of each picture, in order. Raises what `scores` does."""
+        """Predict the label of each picture, in order. Raises what `probabilities` does."""
         return [
             Prediction(
                 self.labels[max(range(len(row)), key=row.__getitem__)],
@@ -142,8 +146,17 @@ class Classifier:
         ]
 
     def probabilities(self, pictures: Pictures) -> Float[Tensor, "images classes"]:
-        """Give each label's probability for each picture, (images, classes). Raises what `scores` does."""
-        return (self.scores(pictures) / self.config.temperature).softmax(dim=1)
+        """Give each label's probability for each picture, (images, classes).
+
+        Raises:
+            ModelError: a score is not finite.
+            NinError: what `scores` raises.
+
+        """
+        found = (self.scores(pictures) / self.config.temperature).softmax(dim=1)
+        if not found.isfinite().all():
+            raise ModelError("the model's scores are not finite: its weights or its config.json are damaged")
+        return found
 
     def scores(self, pictures: Pictures) -> Float[Tensor, "images classes"]:
         """Score each class for each picture, (images, classes): NiN's are the pools of its class maps.
@@ -156,7 +169,7 @@ class Classifier:
         return self._apply(self.network, pictures)
 
     def class_maps(self, pictures: Pictures) -> Float[Tensor, "images classes map_height map_width"]:
-        """Give one map a class for each picture; the largest value of a map is the class's score, exactly.
+        """Give one map a class for each picture; under a max pool its largest value is the class's score, exactly.
 
         Raises:
             NinError: what `scores` raises, or a network that has no class maps.
@@ -177,11 +190,12 @@ class Classifier:
         return torch.cat(found)
 
     def _batches(self, pictures: Pictures) -> Iterator[UInt8[Tensor, "batch channels height width"]]:
-        """Give the pictures as tensors, neighbours of one shape together, never more than `BATCH` of them."""
-        for _, alike in groupby(self._tensors(pictures), key=lambda tensor: tensor.shape[1:]):
+        """Give the pictures as tensors, neighbours of one shape together, no more than memory is meant to hold."""
+        for shape, alike in groupby(self._tensors(pictures), key=lambda tensor: tensor.shape[1:]):
+            most = at_once(max(self.config.size, *shape[1:]))
             waiting: list[Tensor] = []
-            for part in (part for tensor in alike for part in tensor.split(BATCH)):
-                if sum(map(len, waiting)) + len(part) > BATCH:
+            for part in (part for tensor in alike for part in tensor.split(most)):
+                if sum(map(len, waiting)) + len(part) > most:
                     yield torch.cat(waiting)
                     waiting = []
                 waiting.append(part)
@@ -223,14 +237,22 @@ def as_images(images: Tensor | np.ndarray, channels: int) -> UInt8[Tensor, "imag
 
     """
     try:
-        tensor = torch.as_tensor(images)
+        if isinstance(images, np.ndarray):  # a copy: PyTorch takes no other byte order, no negative strides
+            images = torch.from_numpy(np.array(images, dtype=images.dtype.newbyteorder("=")))
+        tensor = images
     except (TypeError, ValueError) as error:
         raise NinError(f"an array of {images.dtype} is no picture: give uint8, or floats from 0 to 1") from error
     shape = tuple(tensor.shape)
     if tensor.ndim == 2:
         tensor = tensor[None, None]
+    elif tensor.ndim == 3 and channels == 1:
+        if {shape[0], shape[2]} & {3, 4}:
+            raise NinError(
+                f"{shape} may be one colour picture or grey ones: give (images, 1, height, width), or a PIL picture"
+            )
+        tensor = tensor[:, None]
     elif tensor.ndim == 3:
-        tensor = tensor[:, None] if channels == 1 else tensor[None]
+        tensor = tensor[None]
     if tensor.ndim != 4 or tensor.shape[1] != channels or 0 in tensor.shape:
         raise NinError(f"pictures are of shape (images, {channels}, height, width), not {shape}")
     if tensor.is_floating_point():
@@ -257,6 +279,8 @@ def architecture(
     """
     match name:
         case "nin":
+            if size < SMALLEST_SIZE:
+                raise NinError(f"NiN needs pictures of at least {SMALLEST_SIZE}x{SMALLEST_SIZE}, not {size}x{size}")
             return NiN(in_channels, classes, final_relu=final_relu, dropout=dropout)
         case "alexnet":
             return AlexNet(in_channels, classes, size=size, dropout=dropout)
@@ -281,12 +305,12 @@ def load(
 
     Raises:
         ModelError: there is no such model, or it is not one that this package can use, with the reason.
-        OptionError: no such device.
+        OptionError: no such device or precision.
 
     """
     where = find_device(device)
     if precision not in (None, "bfloat16", "float32"):
-        raise NinError(f"precision is bfloat16 or float32, not {precision!r}")
+        raise OptionError(f"precision is bfloat16 or float32, not {precision!r}")
     config, network = read_folder(find_model(model))
     return Classifier(network, config, device=where, precision=precision)
 
@@ -297,12 +321,11 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     names = sorted(folder.name for folder in shipped.iterdir()) if shipped.is_dir() else []
     if model in names:
         return shipped / model
-    folder = Path(model)
-    if folder.exists():
-        return folder
+    if os.path.exists(model):  # noqa: PTH110 - where Path.exists raises, for names too long, this says no
+        return Path(model)
     if isinstance(model, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.startswith("."):
         return _fetched(model)
-    raise ModelError(f"there is no model {os.fspath(model)!r}: give one of {', '.join(names)}, or a model's folder")
+    raise ModelError(f"there is no model {os.fspath(model)!r}: give {', '.join([*names, 'or the folder of one'])}")
 
 
 def _fetched(name: str) -> Path:
@@ -315,7 +338,7 @@ def _fetched(name: str) -> Path:
         ) from error
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
-    except (OSError, ValueError, RuntimeError) as error:  # its own errors are of these kinds
+    except Exception as error:  # its own errors, and those of the several libraries that it talks to the hub by
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{name} is no folder here and cannot be had from the hub: {reason}") from error
 
@@ -354,8 +377,8 @@ def _read_config(path: Path) -> Config:
         raise ModelError(f"cannot read {path}: {error.strerror}; is {path.parent} the folder of a model?") from error
     except msgspec.ValidationError as error:
         raise ModelError(f"{path} is not of a model of this package: {error}") from error
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
+    except ModelError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}") from error
 
@@ -378,7 +401,8 @@ def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
                         f"{path}: {name} is {stored.get_dtype()} of {tuple(stored.get_shape())}, and the network of "
                         f"its config.json needs floats of {tuple(like.shape)}"
                     )
-                tensors[name] = file.get_tensor(name).float()
+                # A copy: what the file gives is the file itself, which may change.
+                tensors[name] = file.get_tensor(name).to(torch.float32, copy=True)
                 if not tensors[name].isfinite().all():
                     raise ModelError(f"{path}: {name} has numbers that are not finite; the file is damaged")
             return tensors
@@ -391,12 +415,12 @@ def save_folder(folder: Path, network: nn.Module, config: Config, card: str = ""
     """Write a model's folder whole: beside it first, then renamed into its place; `half` stores float16.
 
     Raises:
-        ModelError: the folder holds something that is no model's, or cannot be made; what was there stays.
+        ModelError: the network is not the one that the config describes, the folder holds something that is no
+            model's, or it cannot be made; what was there stays.
         RunError: a file cannot be written; what was there stays.
 
     """
-    if folder.exists() and (not folder.is_dir() or {file.name for file in folder.iterdir()} - set(FILES)):
-        raise ModelError(f"{folder} holds something else than a model; give another folder")
+    _check_is(network, config)
     precision = torch.float16 if half else torch.float32
     tensors = {name: tensor.detach().to("cpu", precision).contiguous() for name, tensor in network.state_dict().items()}
     contents = {
@@ -404,8 +428,13 @@ def save_folder(folder: Path, network: nn.Module, config: Config, card: str = ""
         "model.safetensors": save(tensors, metadata={"format": "pt"}),
         "README.md": card.encode(),
     }
-    beside, old = (folder.with_name(f".{folder.name}.{kind}.{os.getpid()}") for kind in ("new", "old"))
+    folder = folder.resolve()
+    mark = f"{os.getpid()}.{secrets.token_hex(4)}"
+    beside, old = (folder.with_name(f".{folder.name}.{kind}.{mark}") for kind in ("new", "old"))
     try:
+        names = {file.name for file in folder.iterdir()} if folder.exists() else set()
+        if names and not {"config.json"} <= names <= set(FILES):
+            raise ModelError(f"{folder} holds something else than a model; give another folder")
         beside.mkdir(parents=True)
         for name, content in contents.items():
             if content:
@@ -414,9 +443,22 @@ def save_folder(folder: Path, network: nn.Module, config: Config, card: str = ""
             folder.rename(old)
         beside.rename(folder)
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         raise ModelError(f"cannot write {folder}: {error.strerror}; make room or write elsewhere") from error
     finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         for left in (beside, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _check_is(network: nn.Module, config: Config) -> None:
+    """Check that a network is the one that its config would be read as. Raises ModelError."""
+    with torch.device("meta"):
+        like = architecture(config.architecture, config.in_channels, config.classes, config.size)
+    shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (like, network)]
+    ends = [[type(layer) for layer in one.modules()][-3:] for one in (like, network)]
+    if shapes[0] != shapes[1] or (isinstance(network, NiN) and ends[0] != ends[1]):
+        raise ModelError(
+            f"the network is not the {config.architecture} of its config: fold a training twin first, and lift a NiN "
+            "without its last ReLU; an average pool cannot be saved"
+        )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, arg
 
-from nin.errors import NinError, OptionError, PictureError
+from nin.errors import NinError, OptionError, PictureError, printable
 from nin.recipe import LARGEST_SIZE, DeviceName, NetworkName, RecipeName
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Train:
     """Train on Fashion-MNIST and leave a run folder with model, figures and report."""
 
     recipe: RecipeName = "quick"
-    """quick: minutes, batch norm folded away, 67x67. seed: the textbook's way, 224x224, hours on a CPU."""
+    """quick: minutes, batch norm folded away, 67x67. long: an hour or two, 131x131 at the end, for class maps; long-67:
+    67x67 throughout. seed: the textbook's way, 224x224, hours on a CPU."""
     network: NetworkName = "nin"
     """nin, or one of the networks that it is compared with."""
     minutes: Annotated[float | None, arg(metavar="M")] = None
@@ -42,7 +43,7 @@ class Train:
     run: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder of the new run, which must not exist; runs/ and the time unless given."""
     seed: Annotated[int | None, arg(metavar="N")] = None
-    """decides first weights, order, flips and dropout; 0 unless given."""
+    """decides first weights, order, flips, shifts and dropout; 0 unless given."""
     device: DeviceName = "auto"
     """auto takes an accelerator when there is one."""
 
@@ -116,7 +117,7 @@ def main() -> None:
         code = answer(sys.argv[1:])
         print(end="", flush=True)
     except NinError as error:
-        print(f"nin: {error}", file=sys.stderr)
+        print(f"nin: {printable(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("nin: stopped", file=sys.stderr)
@@ -238,6 +239,8 @@ def predict(options: Predict) -> int:
 
     if not options.pictures:
         raise OptionError("no picture is given: name files or folders, as in nin predict shirt.jpg shoes/")
+    if options.explain is not None and (os.path.lexists(options.explain) or options.explain.suffix != ".png"):
+        raise OptionError(f"--explain writes a new file whose name ends in .png, and {options.explain} is none")
     classifier = load(options.model, device=options.device)
     channels, side = classifier.config.in_channels, classifier.config.side
     paths = find_pictures(options.pictures)
@@ -280,7 +283,8 @@ def show_predictions(answers: list[dict[str, Any]]) -> None:
         likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:SHOWN]
         (label, first), *others = ((name, f"{100 * share:.1f} %") for name, share in likeliest)
         then = ", ".join(f"{name} {share}" for name, share in others)
-        table.add_row(*map(Text, (answer["picture"], label, first, then)))  # Text: a name may hold what rich reads
+        # As Text: of a str rich would read markup.
+        table.add_row(*map(Text, (printable(answer["picture"]), label, first, then)))
     show_table(table)
     if inverted := sum(answer["inverted"] for answer in answers):
         print(f"{inverted} of {len(answers)} negated, since their border is bright and the network learnt light on "
@@ -308,8 +312,8 @@ def evaluate(options: Evaluate) -> int:
         return 0
     print(f"model                      {options.model}: {classifier.config.architecture} at "
           f"{classifier.config.size}x{classifier.config.size}")  # fmt: skip
-    print(f"accuracy                   {found.accuracy:.4f} on {found.pictures:,} test pictures, 95 % interval "
-          f"{found.low:.4f} to {found.high:.4f} (Wilson; it covers the test sample, not the seed)")  # fmt: skip
+    print(f"accuracy                   {found.accuracy:.4f} on {found.pictures:,} test pictures in float32, "
+          f"95 % interval {found.low:.4f} to {found.high:.4f} (Wilson; it covers the test sample, not the seed)")  # fmt: skip
     print(f"loss                       {found.loss:.4f} nats, at temperature {found.temperature:.3f}")
     print(f"expected calibration error {found.calibration.error:.4f} in {len(found.calibration.counts)} bins")
     print(f"speed                      {found.images_per_second:,.0f} images/s, {assessment.BATCH} at a time, "

@@ -4,6 +4,11 @@ Every message is one line: what was wrong, the value, what to do. The command li
 """
 
 
+def printable(text: str) -> str:
+    """Escape what cannot be printed, so that a line stays one line and no terminal obeys it, whatever a file's name."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class NinError(ValueError):
     """Anything that the caller can put right; the base of every exception that `nin` raises on purpose."""
 

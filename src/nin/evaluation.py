@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
+from nin.devices import Precision, autocast
 from nin.preprocessing import prepare
 
-BATCH = 500  # pictures at a time: no part of the result, only of the memory used
+PIXELS = 500 * 67**2  # of pictures at a time: no part of the result, only of the memory used
 HOTTEST = 20.0  # the highest temperature that is looked at; the lowest is one over it
 BINS = 15  # of confidence
 
@@ -34,13 +35,13 @@ def scores(
     size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    precision: str = "float32",
+    precision: Precision = "float32",
 ) -> Float[Tensor, "images classes"]:
     """Score every picture with the network in `eval` mode: float32, on the network's device, (images, classes)."""
     device = next(network.parameters()).device
     found: list[Tensor] = []
     with evaluating(network), autocast(device, precision):
-        for batch in images.split(BATCH):
+        for batch in images.split(at_once(size)):
             found.append(network(prepare(batch.to(device), size, mean, std)).float())
     return torch.cat(found)
 
@@ -159,6 +160,11 @@ def _shares(parts: Tensor, wholes: Tensor) -> tuple[float | None, ...]:
 # Modes
 
 
+def at_once(size: int) -> int:
+    """Say how many pictures of `size` pixels a side, in or out, to take through a network at a time."""
+    return max(1, min(500, PIXELS // size**2))
+
+
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Put the network in `eval` mode without gradients, and back as it was."""
@@ -169,8 +175,3 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             yield
     finally:
         network.train(was_training)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Compute convolutions in `precision` ("bfloat16" or "float32") on `device`."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

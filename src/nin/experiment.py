@@ -164,7 +164,7 @@ def _finish(
     runs.write_json(folder / "result.json", result.to_json())
     runs.write(
         folder / "model" / "README.md",
-        card(about, result.to_json(), runs.read_json(folder / "environment.json"), load=str(folder / "model")),
+        card(about, result.to_json(), runs.read_json(folder / "environment.json"), load=(folder / "model").as_posix()),
     )
     classifier = Classifier(network, about, device=torch.device(plan.device), precision="float32")
     draw(folder / "figures", plan, data, log.epochs, found, test, classifier)

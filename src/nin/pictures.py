@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from nin.errors import OptionError, PictureError
+from nin.errors import OptionError, PictureError, printable
 
 Invert = Literal["auto", "yes", "no"]
 MAX_BYTES: Final = 50_000_000
@@ -68,7 +68,7 @@ def read_picture(path: Path) -> Image.Image:
         PictureError: the file is missing, unreadable, damaged, of another format, or larger than the bounds above.
 
     """
-    shown = _printable(str(path))
+    shown = printable(str(path))
     data = _read(path, shown)
     with _defects_of(shown):
         # Nested, so that each picture is freed before the next is made: a decoder of WebP holds 400 MB for the largest.
@@ -85,7 +85,7 @@ def _read(path: Path, shown: str) -> bytes:
         reason = error.strerror if isinstance(error, OSError) else error
         raise PictureError(f"{shown}: it cannot be found ({reason}); check its name and folder") from None
     if stat.S_ISDIR(status.st_mode):
-        raise PictureError(f"{shown}: a folder in which no picture can be found; name another, or the files themselves")
+        raise PictureError(f"{shown}: a folder, not a picture; name pictures, or a folder that has some")
     if not stat.S_ISREG(status.st_mode):
         raise PictureError(f"{shown}: a pipe, socket or device; save the picture as a file and name that")
     try:
@@ -179,6 +179,7 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
         raise OSError("its pixels are no finite numbers")
     black = min(low, 0)
     white = next((full for bits in (1, 8, 10, 12, 14, 16) if high <= (full := 2**bits - 1)), high)
+    white = high if 1 < high < 2 else white  # floats that overshoot 1 a little, and no 8 bits of blackness
     scale = 255 / (white - black)
     offset = 0.5 - black * scale  # 0.5, for the conversion rounds down
     return floats.point(lambda value: value * scale + offset).convert("L")
@@ -270,12 +271,7 @@ def _defects_of(shown: str) -> Iterator[None]:
         except Image.DecompressionBombError:
             raise PictureError(f"{shown}: more than {MAX_PIXELS:,} pixels, the most that is read; {_SHRINK}") from None
         except Exception as error:  # hostile content makes decoders raise anything
-            reason = _printable(" ".join(str(error).split()))[:200] or type(error).__name__
+            reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
             raise PictureError(
                 f"{shown}: it cannot be decoded ({reason}); download it again, or save it as PNG"
             ) from error
-
-
-def _printable(text: str) -> str:
-    """Escape what is not printable, so that a message stays one line, whatever a file's name."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -46,10 +46,10 @@ def train(
     """Train on Fashion-MNIST and leave a run folder: what `nin train` does, with the same options.
 
     One of `minutes`, `epochs`, `plan` and `resume` says how long to train. Without any of them the recipe quick takes
-    five minutes, and seed its ten epochs.
+    five minutes, and the others their own number of epochs.
 
     Args:
-        recipe: "quick" or "seed"; see `nin.recipe`.
+        recipe: "quick", "long", "long-67" or "seed"; see `nin.recipe`.
         network: "nin", or a baseline by the same recipe.
         minutes: how long the whole call may take: data, measuring, training, evaluation, report.
         epochs: how often each training image is seen; fractions too.
@@ -58,7 +58,7 @@ def train(
         resume: the folder of a run that was stopped, to go on with it; everything but `data` is in it.
         data: the folder of Fashion-MNIST's four files; found or fetched unless given.
         run: the run's folder, which must not exist; `runs/` and the time unless given.
-        seed: 0 or more, and 0 unless given; decides the first weights, the order, flips and dropout.
+        seed: 0 or more, and 0 unless given; decides the first weights, the order, flips, shifts and dropout.
         device: "auto" takes an accelerator when there is one.
         began: the `time.monotonic()` from which the minutes count; the call itself unless given.
         on_start: called with the plan and the run's folder before the first step.

@@ -31,7 +31,7 @@ def refuse_existing(folder: Path) -> None:
 
     """
     if os.path.lexists(folder):
-        raise RunError(f"{folder} is there already: name a new folder with --run, or remove it first")
+        raise RunError(f"{folder} is there already: name a new folder, or remove it first")
 
 
 def new_run(folder: Path | None = None) -> Path:
@@ -52,10 +52,10 @@ def new_run(folder: Path | None = None) -> Path:
                 raise
             folder = folder.with_name(f"{folder.name.split('_')[0]}_{attempt}")  # two runs in one second
         except OSError as error:
-            raise RunError(f"cannot make the run folder {folder}: {error.strerror}; name another with --run") from error
+            raise RunError(f"cannot make the run folder {folder}: {error.strerror}; name another") from error
         else:
             return folder
-    raise RunError(f"cannot find a free name beside {folder}; name one with --run")
+    raise RunError(f"cannot find a free name beside {folder}; name one yourself")
 
 
 def write(path: Path, content: bytes | str) -> None:

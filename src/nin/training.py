@@ -124,7 +124,6 @@ def fit(
     network.to(device)
     channels_last(network)
     images, labels = train.images.to(device), train.labels.to(device)
-    varies = recipe.flip or recipe.shift > 0 or recipe.erase > 0
     optimiser = Optimiser(network, recipe, plan.precision)
     watch = Watch(plan)
     step, seconds = 0, 0.0  # steps made in the whole plan, and seconds that those of this epoch took
@@ -156,7 +155,7 @@ def fit(
         looked = saved = time.perf_counter()
         for index, *variation in views.steps(seen):
             torch.manual_seed(mixed(plan.seed, step))
-            pictures = varied(images[index], *variation) if varies else images[index]
+            pictures = varied(images[index], *variation)
             with autocast(device, plan.precision):
                 output = network(prepare(pictures, size, plan.mean, plan.std)).float()
             loss = F.cross_entropy(output, labels[index], label_smoothing=recipe.label_smoothing)
