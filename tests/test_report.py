@@ -60,6 +60,8 @@ def run(tmp_path: Path, drawn: Path) -> Path:
         "test_accuracy_high": 0.92645,
         "validation_accuracy": 0.9184,
         "test_loss": 0.2345,
+        "temperature": 0.81,
+        "calibration_error": 0.0123,
         "validation_loss": 0.24,
         "confusion": [[900, 60, 40], [0, 1000, 0], [113, 0, 887]],
         "parameters": 1_992_166,
@@ -311,7 +313,11 @@ def test_a_file_cut_short_is_named(run: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "unused"),
-    [("plan.json", {"classes", "schedule"}), ("result.json", {"validation_loss"}), ("environment.json", set())],
+    [
+        ("plan.json", {"classes", "schedule"}),
+        ("result.json", {"validation_loss", "calibration_error"}),
+        ("environment.json", set()),
+    ],
 )
 def test_every_missing_key_is_named_with_its_file(run: Path, name: str, unused: set[str]) -> None:
     change(run / "result.json", ended="interrupted")

@@ -310,10 +310,10 @@ def evaluate(options: Evaluate) -> int:
     if options.json:
         print(json.dumps(found.to_json(), indent=2))
         return 0
-    print(f"model                      {options.model}: {classifier.config.architecture} at "
-          f"{classifier.config.size}x{classifier.config.size}")  # fmt: skip
-    print(f"accuracy                   {found.accuracy:.4f} on {found.pictures:,} test pictures in float32, "
-          f"95 % interval {found.low:.4f} to {found.high:.4f} (Wilson; it covers the test sample, not the seed)")  # fmt: skip
+    about, interval = classifier.config, f"{found.low:.4f} to {found.high:.4f}"
+    print(f"model                      {options.model}: {about.architecture} at {about.size}x{about.size}")
+    print(f"accuracy                   {found.accuracy:.4f} on {found.pictures:,} test pictures, in float32; "
+          f"95 % interval {interval} (Wilson; it covers the test sample, not the seed)")  # fmt: skip
     print(f"loss                       {found.loss:.4f} nats, at temperature {found.temperature:.3f}")
     print(f"expected calibration error {found.calibration.error:.4f} in {len(found.calibration.counts)} bins")
     print(f"speed                      {found.images_per_second:,.0f} images/s, {assessment.BATCH} at a time, "
