@@ -8,6 +8,7 @@ model card, and evaluates what is stored. Stopped, it goes on where it was when 
 runs of `--spread` is stored instead.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 import tyro
 from seeds import half_interval
+from tyro.conf import Positional
 
 import nin
 from nin import experiment, runs
@@ -34,7 +36,7 @@ SEED = 60_000
 WEIGHTS = Path(__file__).parents[1] / "src" / "nin" / "weights"
 
 
-def main(name: str, spread: tuple[Path, ...], data: Path | None = None, run: Path | None = None) -> None:
+def main(name: Positional[str], spread: tuple[Path, ...], data: Path | None = None, run: Path | None = None) -> None:
     """Train and store the model `name`."""
     spread = tuple(one.resolve() for one in spread)
     if run is not None and (run := run.resolve()) not in spread:
@@ -65,12 +67,12 @@ def main(name: str, spread: tuple[Path, ...], data: Path | None = None, run: Pat
         "confusion": stored.confusion,
     }
     validation, test = ([one[f"{split}_accuracy"] for one in results] for split in ("validation", "test"))
-    seeds = f"the seed {read_plan(spread[0] / 'plan.json').seed}" if len(spread) == 1 else f"{len(spread)} seeds"
+    seeds = f"From the seed {planned.seed}" if len(spread) == 1 else f"Over {len(spread)} seeds"
     origin = "the run" if run in spread else "a run on all 60,000 images"
     sizes = ", then ".join(f"{size}x{size}" for size, _ in planned.recipe.sizes)
     notes = [
         f"Epochs, sizes, regularisation and temperature were chosen on runs that learnt from 55,000 of the training "
-        f"images and were judged by the other 5,000. Over {seeds} the recipe came to a validation accuracy of "
+        f"images and were judged by the other 5,000. {seeds} the recipe came to a validation accuracy of "
         f"{spoken(validation)} and, read once each, a test accuracy of {spoken(test)}.",
         f"These weights come from {origin} from the seed {read_plan(run / 'plan.json').seed}, fixed beforehand: "
         f"{planned.recipe.epochs:g} times through the images at {sizes}. The temperature is the mean of those of the "
@@ -78,6 +80,9 @@ def main(name: str, spread: tuple[Path, ...], data: Path | None = None, run: Pat
         f"{stored.accuracy - full.accuracy:+.4f}.",
     ]
     about = runs.read_json(run / "environment.json")
+    about["command"] = re.sub(
+        r" --(run|data) \S+", "", about["command"]
+    )  # places on this machine are nobody's business
     page = card(config, of_run, about, name=name, load=name, notes=notes)
     save_folder(WEIGHTS / name, network, config, page, half=True)
 

@@ -8,15 +8,19 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from nin.classifier import find_model, load
 from nin.cli import mute, parse
 from nin.data import fashion_mnist, find
 from nin.errors import DataError
@@ -70,6 +74,10 @@ def test_options_arrive():
         (["summary", "--network", "vgg", "--size", "31"], "31x31"),
         (["report", "/nonexistent"], "/nonexistent"),
         (["report"], "RUN"),
+        (["predict"], "PICTURE"),
+        (["predict", "a.png", "--model", "nowhere"], "nowhere"),
+        (["predict", "/nonexistent.png"], "/nonexistent.png"),
+        (["evaluate", "--model", "/nonexistent"], "/nonexistent"),
         (["fly"], "fly"),
         ([], "train"),
     ],
@@ -136,6 +144,133 @@ def test_a_reader_that_stops_reading_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Predicting with the weights in the package
+
+GARMENTS = Path(__file__).parents[1] / "docs" / "garments"
+
+
+def test_predict_names_what_the_pictures_show():
+    answer = nin("predict", GARMENTS)
+    assert answer.returncode == 0, answer.stderr
+    for picture in GARMENTS.iterdir():
+        assert picture.name in answer.stdout
+    assert re.search(r"trousers\.\w+ .*Trouser ", answer.stdout)
+    assert "negated" in answer.stdout
+
+
+def test_the_good_pictures_of_a_mixed_folder_are_answered_and_each_bad_one_gets_a_line(tmp_path: Path):
+    Image.new("RGB", (50, 80), "white").save(tmp_path / "[red]good.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "empty.jpg").touch()
+    answer = nin("predict", tmp_path, tmp_path / "missing.png")
+    assert answer.returncode == 2
+    assert "[red]good.png" in answer.stdout
+    lines = answer.stderr.splitlines()
+    assert len(lines) == 3
+    for line, name in zip(lines, ("empty.jpg", "notes.txt", "missing.png"), strict=True):
+        assert line.startswith("nin: ")
+        assert name in line
+
+
+def test_predictions_for_programs_are_a_list_with_one_object_a_picture(tmp_path: Path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    boot, broken = next(GARMENTS.glob("*boot*")), tmp_path / "broken.png"
+    answer = nin("predict", "--json", broken, boot)
+    assert answer.returncode == 2
+    bad, good = json.loads(answer.stdout)
+    assert (bad["picture"], set(bad)) == (str(broken), {"picture", "error"})
+    assert good["picture"] == str(boot)
+    assert good["probabilities"][good["label"]] == good["probability"] == max(good["probabilities"].values())
+    assert sum(good["probabilities"].values()) == pytest.approx(1)
+    assert good["inverted"] is True
+    kept = json.loads(nin("predict", "--json", "--invert", "no", boot).stdout)
+    assert kept[0]["inverted"] is False
+    assert kept[0]["probabilities"] != good["probabilities"]
+
+
+def test_predictions_are_the_classifiers_own_and_explained_in_a_picture(tmp_path: Path):
+    boot = next(GARMENTS.glob("*boot*"))
+    answer = nin("predict", "--json", "--explain", tmp_path / "why.png", boot)
+    assert answer.returncode == 0, answer.stderr
+    [prediction] = load("fashion-mnist-maps").predict(boot)
+    assert json.loads(answer.stdout)[0]["label"] == prediction.label
+    assert json.loads(answer.stdout)[0]["probability"] == pytest.approx(prediction.probability, abs=1e-3)
+    with Image.open(tmp_path / "why.png") as drawn:
+        assert drawn.width > 600
+
+
+def test_a_model_in_the_hubs_cache_is_found_without_a_network(tmp_path: Path):
+    cache = tmp_path / "hub" / "models--someone--nin"
+    load().save(cache / "snapshots" / "1234")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("1234")
+    program = [*NIN, "predict", "--json", "--model", "someone/nin", next(GARMENTS.glob("*boot*"))]
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    answer = subprocess.run(program, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    program[program.index("someone/nin")] = "someone/else"
+    answer = subprocess.run(program, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("nin: someone/else is no folder here and cannot be had from the hub")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_hub_that_hangs_up_is_one_line(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hanging_up = threading.Thread(target=lambda: server.accept()[0].close())
+        hanging_up.start()
+        port = server.getsockname()[1]
+        environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_ENDPOINT": f"http://127.0.0.1:{port}"}
+        program = [*NIN, "predict", "--model", "someone/nin", next(GARMENTS.glob("*boot*"))]
+        answer = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=60)
+        hanging_up.join()
+    assert answer.returncode == 2
+    assert "cannot be had from the hub" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_name_that_a_terminal_would_obey_is_escaped(tmp_path: Path):
+    picture = tmp_path / "x\x1b[31mred\nline.png"
+    Image.new("RGB", (50, 80), "white").save(picture)
+    answer = nin("predict", picture)
+    assert answer.returncode == 0, answer.stderr
+    assert "x\\x1b[31mred\\nline.png" in answer.stdout
+    assert "\x1b" not in answer.stdout
+
+
+def test_an_explanation_never_takes_the_place_of_a_file(tmp_path: Path):
+    (tmp_path / "mine.png").write_text("mine")
+    for taken in ("mine.png", "shirt.jpg"):
+        answer = nin("predict", "--explain", taken, next(GARMENTS.glob("*boot*")), cwd=tmp_path)
+        assert answer.returncode == 2
+        assert taken in answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
+    assert (tmp_path / "mine.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("model", ["fashion-mnist", "fashion-mnist-maps"])
+def test_evaluate_gives_the_figures_of_the_model_card(data: Path, tmp_path: Path, model: str):
+    answer = nin("evaluate", "--model", model, "--data", data, "--json", "--out", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    card = (find_model(model) / "README.md").read_text()
+    said = re.search(r"test accuracy \| ([\d.]+), 95 % interval ([\d.]+) to ([\d.]+) on 10,000", card)
+    assert said
+    # Another processor may round a score the other way.
+    assert [found[name] for name in ("accuracy", "low", "high")] == pytest.approx(
+        [*map(float, said.groups())], abs=3e-4
+    )
+    error = re.search(r"expected calibration error \| ([\d.]+)", card)
+    assert error
+    assert found["calibration"]["error"] == pytest.approx(float(error[1]), abs=1e-3)
+    assert found["accuracy"] >= (0.94 if model == "fashion-mnist" else 0.9)
+    assert found["pictures"] == 10_000
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "confusion.png", "evaluation.json", "mistakes.png", "reliability.png",
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -110,12 +110,12 @@ def quick(epochs: float = 8.0) -> Recipe:
     return Recipe("quick", epochs=epochs, flip=epochs >= FLIP_FROM)
 
 
-def long(epochs: float = 16.0) -> Recipe:
-    """Train on for the most accurate network with class maps: the last fifth at 131x131, where a map has 3x3 cells.
+def long(epochs: float = 12.0) -> Recipe:
+    """Train on for the most accurate network with class maps: 131x131 throughout, where a map has 3x3 cells.
 
     Command: `nin train --recipe long --seed N`.
     """
-    return Recipe("long", epochs=epochs, sizes=((67, 0.8), (131, 0.2)), flip=True, shift=2)
+    return Recipe("long", epochs=epochs, sizes=((131, 1.0),), flip=True, shift=1)
 
 
 def long_67(epochs: float = 24.0) -> Recipe:
