@@ -74,7 +74,7 @@ def test_options_arrive():
         (["summary", "--network", "vgg", "--size", "31"], "31x31"),
         (["report", "/nonexistent"], "/nonexistent"),
         (["report"], "RUN"),
-        (["predict"], "PICTURE"),
+        (["predict"], "no picture is given"),
         (["predict", "a.png", "--model", "nowhere"], "nowhere"),
         (["predict", "/nonexistent.png"], "/nonexistent.png"),
         (["evaluate", "--model", "/nonexistent"], "/nonexistent"),
@@ -219,14 +219,19 @@ def test_a_model_in_the_hubs_cache_is_found_without_a_network(tmp_path: Path):
 
 
 def test_a_hub_that_hangs_up_is_one_line(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        hanging_up = threading.Thread(target=lambda: server.accept()[0].close())
-        hanging_up.start()
-        port = server.getsockname()[1]
-        environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_ENDPOINT": f"http://127.0.0.1:{port}"}
-        program = [*NIN, "predict", "--model", "someone/nin", next(GARMENTS.glob("*boot*"))]
-        answer = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=60)
-        hanging_up.join()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):  # the server's end
+            while True:
+                server.accept()[0].close()
+
+    threading.Thread(target=hang_up, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+    program = [*NIN, "predict", "--model", "someone/nin", next(GARMENTS.glob("*boot*"))]
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_ENDPOINT": endpoint}
+    answer = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=100)
+    server.close()
     assert answer.returncode == 2
     assert "cannot be had from the hub" in answer.stderr
     assert "Traceback" not in answer.stderr
