@@ -121,7 +121,8 @@ def long(epochs: float = 12.0) -> Recipe:
 def long_67(epochs: float = 24.0) -> Recipe:
     """Train on for the most accurate network at 67x67, the fastest size.
 
-    Command: `nin train --recipe long-67 --seed N`.
+    Command: `nin train --recipe long-67 --seed 0`: validation 0.9490, test 0.9411, in 60 minutes on one core (AMD EPYC,
+    Zen 5) beside other work. One seed so far.
     """
     return Recipe("long-67", epochs=epochs, flip=True, shift=2)
 
