@@ -29,7 +29,7 @@ COLOURS = {"class map": "#0b5c9e", "Grad-CAM": "#1a6e3c", "chance": "#5f5f5f"}
 
 
 def main(
-    picture: Path, model: str = "fashion-mnist-maps", sizes: tuple[int, ...] = (131, 195, 259), pictures: int = 200
+    picture: Path, model: str = "fashion-mnist", sizes: tuple[int, ...] = (131, 195, 259), pictures: int = 200
 ) -> None:
     """Measure the first test pictures at each size, print the table and draw the curves."""
     loaded = nin.load(model, device="cpu")

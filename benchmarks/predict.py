@@ -32,7 +32,7 @@ def main() -> None:
     )
     print("| model | size | test accuracy | computed in | images/s | reference at 224x224 | ratio |")
     print("|---|---|---|---|---|---|---|")
-    for name in ("fashion-mnist", "fashion-mnist-maps"):
+    for name in ("fashion-mnist", "fashion-mnist-fast"):
         for precision in ("bfloat16", "float32"):
             classifier = nin.load(name, precision=precision)
             accuracy = evaluate(classifier.scores(test.images), test.labels).accuracy

@@ -195,7 +195,7 @@ def test_predictions_are_the_classifiers_own_and_explained_in_a_picture(tmp_path
     boot = next(GARMENTS.glob("*boot*"))
     answer = nin("predict", "--json", "--explain", tmp_path / "why.png", boot)
     assert answer.returncode == 0, answer.stderr
-    [prediction] = load("fashion-mnist-maps").predict(boot)
+    [prediction] = load().predict(boot)
     assert json.loads(answer.stdout)[0]["label"] == prediction.label
     assert json.loads(answer.stdout)[0]["probability"] == pytest.approx(prediction.probability, abs=1e-3)
     with Image.open(tmp_path / "why.png") as drawn:
@@ -204,7 +204,7 @@ def test_predictions_are_the_classifiers_own_and_explained_in_a_picture(tmp_path
 
 def test_a_model_in_the_hubs_cache_is_found_without_a_network(tmp_path: Path):
     cache = tmp_path / "hub" / "models--someone--nin"
-    load().save(cache / "snapshots" / "1234")
+    load("fashion-mnist-fast").save(cache / "snapshots" / "1234")
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text("1234")
     program = [*NIN, "predict", "--json", "--model", "someone/nin", next(GARMENTS.glob("*boot*"))]
@@ -256,7 +256,7 @@ def test_an_explanation_never_takes_the_place_of_a_file(tmp_path: Path):
     assert (tmp_path / "mine.png").read_text() == "mine"
 
 
-@pytest.mark.parametrize("model", ["fashion-mnist", "fashion-mnist-maps"])
+@pytest.mark.parametrize("model", ["fashion-mnist", "fashion-mnist-fast"])
 def test_evaluate_gives_the_figures_of_the_model_card(data: Path, tmp_path: Path, model: str):
     answer = nin("evaluate", "--model", model, "--data", data, "--json", "--out", tmp_path / "out")
     assert answer.returncode == 0, answer.stderr
@@ -271,7 +271,7 @@ def test_evaluate_gives_the_figures_of_the_model_card(data: Path, tmp_path: Path
     error = re.search(r"expected calibration error \| ([\d.]+)", card)
     assert error
     assert found["calibration"]["error"] == pytest.approx(float(error[1]), abs=1e-3)
-    assert found["accuracy"] >= (0.94 if model == "fashion-mnist" else 0.9)
+    assert found["accuracy"] >= 0.94
     assert found["pictures"] == 10_000
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "confusion.png", "evaluation.json", "mistakes.png", "reliability.png",

@@ -298,9 +298,9 @@ def load(
     """Load a classifier: one that comes with the package, the folder of a model, or one of the Hugging Face hub.
 
     Args:
-        model: "fashion-mnist" (67x67, the fastest and most accurate; its class maps have one cell) or
-            "fashion-mnist-maps" (131x131, maps of 3x3 cells); else a folder, as a run's `model/`; else, where no such
-            folder is, the "owner/name" of a hub's model, which needs `huggingface_hub`.
+        model: "fashion-mnist" (131x131, class maps of 3x3 cells) or "fashion-mnist-fast" (67x67, of one cell); else a
+            folder, as a run's `model/`; else, where no such folder is, the "owner/name" of a hub's model, which needs
+            `huggingface_hub`.
         device: "auto" takes an accelerator when there is one.
         precision: of the convolutions; bf16 where the device computes in it, unless told otherwise.
 

@@ -54,9 +54,8 @@ class Predict:
 
     pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURE")]
     """files, and folders of files: PNG, JPEG, WebP, GIF, TIFF, BMP."""
-    model: Annotated[str | None, arg(metavar="MODEL")] = None
-    """fashion-mnist, fashion-mnist-maps, a model's folder as a run's model/, or owner/name of the Hugging Face hub;
-    unless given fashion-mnist-maps to explain, else fashion-mnist."""
+    model: Annotated[str, arg(metavar="MODEL")] = "fashion-mnist"
+    """fashion-mnist, fashion-mnist-fast, a model's folder as a run's model/, or owner/name of the Hugging Face hub."""
     json: bool = False
     """print a list with one object a picture, for programs."""
     explain: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -72,7 +71,7 @@ class Evaluate:
     """Measure a model on the test pictures: accuracy, every class, calibration, speed."""
 
     model: Annotated[str, arg(metavar="MODEL")] = "fashion-mnist"
-    """fashion-mnist, fashion-mnist-maps, a model's folder as a run's model/, or owner/name of the Hugging Face hub."""
+    """fashion-mnist, fashion-mnist-fast, a model's folder as a run's model/, or owner/name of the Hugging Face hub."""
     data: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder of Fashion-MNIST's four files; found or fetched unless given."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -242,8 +241,7 @@ def predict(options: Predict) -> int:
         raise OptionError("no picture is given: name files or folders, as in nin predict shirt.jpg shoes/")
     if options.explain is not None and (os.path.lexists(options.explain) or options.explain.suffix != ".png"):
         raise OptionError(f"--explain writes a new file whose name ends in .png, and {options.explain} is none")
-    chosen = options.model or ("fashion-mnist" if options.explain is None else "fashion-mnist-maps")
-    classifier = load(chosen, device=options.device)
+    classifier = load(options.model, device=options.device)
     channels, side = classifier.config.in_channels, classifier.config.side
     paths = find_pictures(options.pictures)
     prepared: dict[Path, Prepared] = {}
