@@ -16,6 +16,7 @@ import torch
 import tyro
 from matplotlib.figure import Figure
 from torch import Tensor
+from tyro.conf import Positional
 
 import nin
 from nin import runs
@@ -29,7 +30,10 @@ COLOURS = {"class map": "#0b5c9e", "Grad-CAM": "#1a6e3c", "chance": "#5f5f5f"}
 
 
 def main(
-    picture: Path, model: str = "fashion-mnist", sizes: tuple[int, ...] = (131, 195, 259), pictures: int = 200
+    picture: Positional[Path],
+    model: str = "fashion-mnist",
+    sizes: tuple[int, ...] = (131, 195, 259),
+    pictures: int = 200,
 ) -> None:
     """Measure the first test pictures at each size, print the table and draw the curves."""
     loaded = nin.load(model, device="cpu")
