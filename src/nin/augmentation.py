@@ -75,6 +75,7 @@ def order(plan: Plan, epoch: int, images: int) -> Views:
         box = np.concatenate([draws[:, 5:7] * (1 - sides), sides, draws[:, 7:]], axis=1)
 
     def by_step(part: np.ndarray) -> Tensor:
+        """Divide what is in a row into steps of a batch each."""
         return torch.from_numpy(part).view(-1, batch, *part.shape[1:])
 
     return Views(by_step(index), *(None if part is None else by_step(part) for part in (flipped, shift, box)))
