@@ -26,8 +26,8 @@ class Train:
     """Train on Fashion-MNIST and leave a run folder with model, figures and report."""
 
     recipe: RecipeName = "quick"
-    """quick: minutes, batch norm folded away, 67x67. long: an hour or two, 131x131 at the end, for class maps; long-67:
-    67x67 throughout. seed: the textbook's way, 224x224, hours on a CPU."""
+    """quick: minutes, batch norm folded away, 67x67. long: an hour or more, 131x131, with class maps of 3x3 cells; long-67: an
+    hour, 67x67. seed: the textbook's way, 224x224, hours on a CPU."""
     network: NetworkName = "nin"
     """nin, or one of the networks that it is compared with."""
     minutes: Annotated[float | None, arg(metavar="M")] = None
@@ -287,8 +287,8 @@ def show_predictions(answers: list[dict[str, Any]]) -> None:
         table.add_row(*map(Text, (printable(answer["picture"]), label, first, then)))
     show_table(table)
     if inverted := sum(answer["inverted"] for answer in answers):
-        print(f"{inverted} of {len(answers)} negated, since their border is bright and the network learnt light on "
-              "black; --invert no leaves them as they are.")  # fmt: skip
+        print(f"{inverted} of {len(answers)} negated, since the network learnt light on black; by itself that is done "
+              "where the border is bright, and --invert no leaves pictures as they are.")  # fmt: skip
 
 
 def evaluate(options: Evaluate) -> int:
