@@ -24,10 +24,10 @@ import nin
 from nin import experiment, runs
 from nin.assessment import assess
 from nin.card import card
-from nin.classifier import read_folder, save_folder
 from nin.data import LabelledImages, Splits, fashion_mnist
 from nin.devices import find_device
 from nin.errors import NinError
+from nin.model_folder import read_folder, save_folder
 from nin.plan import Plan
 from nin.planning import read_plan, resolve
 from nin.progress import Show, progress_bar

@@ -8,10 +8,11 @@ import torch
 from conftest import stripes
 
 from nin.assessment import assess, write
-from nin.classifier import Classifier, Config
+from nin.classifier import Classifier
 from nin.data import LabelledImages
 from nin.errors import ModelError, RunError
 from nin.initialisation import initialise
+from nin.model_folder import Config
 from nin.network import NiN
 
 TEST = stripes(200, seed=3)

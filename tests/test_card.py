@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from nin.card import card
-from nin.classifier import Config
+from nin.model_folder import Config
 
 CONFIG = Config("nin", 1, 2, 67, 28, (0.3,), (0.4,), ("shirt", "shoe"), temperature=1.25)
 RESULT = {

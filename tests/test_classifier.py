@@ -15,10 +15,11 @@ from torch import nn
 
 import nin
 from nin import runs
-from nin.classifier import Classifier, Config, architecture, read_folder, save_folder
+from nin.classifier import Classifier
 from nin.errors import ModelError, NinError, PictureError
 from nin.folding import fold, lift, with_batch_norm
 from nin.initialisation import initialise
+from nin.model_folder import Config, architecture, read_folder, save_folder
 from nin.network import NiN
 from nin.preprocessing import prepare
 
@@ -203,7 +204,7 @@ def test_saving_replaces_a_model_whole_and_touches_nothing_else(tmp_path: Path, 
         raise runs.RunError("no space")
 
     with monkeypatch.context() as broken:
-        broken.setattr("nin.classifier.write", full)
+        broken.setattr("nin.model_folder.write", full)
         with pytest.raises(NinError, match="no space"):
             classifier(replace(CONFIG, temperature=2.0)).save(folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

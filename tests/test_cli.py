@@ -20,10 +20,11 @@ import pytest
 import torch
 from PIL import Image
 
-from nin.classifier import find_model, load
+from nin.classifier import load
 from nin.cli import mute, parse
 from nin.data import fashion_mnist, find
 from nin.errors import DataError
+from nin.model_folder import find_model
 from nin.planning import resolve
 from nin.progress import Show, progress_bar
 from nin.recipe import quick

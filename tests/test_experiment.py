@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import stripes
 from safetensors.torch import load_file
 
 from nin.budget import stretched
@@ -185,6 +186,9 @@ def test_a_plan_for_other_images_is_refused_before_anything_is_made(splits: Spli
     ):
         with pytest.raises(OptionError, match=said):
             run(other, splits, tmp_path / "run")
+    two = splits._replace(train=stripes(64, seed=1, channels=2))
+    with pytest.raises(OptionError, match="1 or 3 channels"):
+        run(replace(plan, mean=(0.0,) * 2, std=(1.0,) * 2), two, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

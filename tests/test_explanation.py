@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from nin.classifier import Classifier, Config
+from nin.classifier import Classifier
 from nin.errors import NinError
 from nin.explanation import curves, explain, ranked, relevance
 from nin.initialisation import initialise
+from nin.model_folder import Config
 from nin.network import NiN
 
 CPU = torch.device("cpu")

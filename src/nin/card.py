@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from nin.classifier import Config
+from nin.model_folder import Config
 
 
 def card(

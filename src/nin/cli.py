@@ -340,7 +340,7 @@ def summary(network: NetworkName, size: int) -> int:
     import torch
     from rich.table import Table
 
-    from nin.classifier import architecture
+    from nin.model_folder import architecture
     from nin.summary import layers
 
     if not 1 <= size <= LARGEST_SIZE:

@@ -14,13 +14,14 @@ from torch import nn
 from nin import figures, report, runs
 from nin.baselines import VGG, AlexNet
 from nin.card import card
-from nin.classifier import Classifier, Config, architecture, save_folder
+from nin.classifier import Classifier
 from nin.data import LabelledImages, Splits
 from nin.environment import environment
 from nin.errors import OptionError
 from nin.evaluation import Evaluation, calibration, evaluate, fit_temperature, scores
 from nin.folding import fold, lift, with_batch_norm
 from nin.initialisation import initialise
+from nin.model_folder import Config, architecture, save_folder
 from nin.network import NiN
 from nin.plan import Plan
 from nin.preprocessing import channels_last
@@ -234,9 +235,11 @@ def check_fit(plan: Plan, train: LabelledImages) -> None:
     """Check that the plan is for images like these.
 
     Raises:
-        OptionError: it is for another number of classes or channels.
+        OptionError: it is for another number of classes or channels, or the images are neither grey nor RGB.
 
     """
+    if train.images.shape[1] not in (1, 3):
+        raise OptionError(f"a model is for pictures of 1 or 3 channels, and these have {train.images.shape[1]}")
     for what, planned, here in (
         ("classes", plan.classes, len(train.names)),
         ("channels", len(plan.mean), train.images.shape[1]),
