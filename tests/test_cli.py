@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,11 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(arguments: list[str], named
     assert answer.stderr.count("\n") == 1
     assert named in answer.stderr
     assert not list(tmp_path.iterdir()), "nothing is made for a command that cannot be carried out"
+
+
+def test_the_version_is_that_of_the_package():
+    answer = nin("--version")
+    assert (answer.returncode, answer.stdout) == (0, f"nin {version('network-in-network')}\n")
 
 
 def test_summary_prints_the_network_and_the_cost_of_its_layers():

@@ -65,8 +65,9 @@ def test_the_curves_fall_and_rise_faster_in_the_order_that_matters():
     right, wrong = (curves(classifier, images, ranked(order), steps=4) for order in (matters, -matters))
     whole, nothing = classifier.probabilities(images)[0, 0], 0.5
     for found in (right, wrong):
-        assert found.deletion[0] == found.insertion[-1] == pytest.approx(whole.item())
-        assert found.deletion[-1].item() == found.insertion[0].item() == pytest.approx(nothing)
+        assert found.deletion.shape == found.insertion.shape == (3, 5)
+        assert found.deletion[:, 0].tolist() == found.insertion[:, -1].tolist() == pytest.approx([whole.item()] * 3)
+        assert found.deletion[:, -1].tolist() == found.insertion[:, 0].tolist() == pytest.approx([nothing] * 3)
     assert right.deletion.mean() < wrong.deletion.mean() - 0.1
     assert right.insertion.mean() > wrong.insertion.mean() + 0.1
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, arg
 
+import nin
 from nin.errors import NinError, OptionError, PictureError, printable
 from nin.recipe import LARGEST_SIZE, DeviceName, NetworkName, RecipeName
 
@@ -127,7 +128,10 @@ def main() -> None:
         code = 0
     except OSError as error:
         mute()
-        print(f"nin: cannot write the answer: {error.strerror}; give another place to print to", file=sys.stderr)
+        wrong = f"{printable(str(error.filename))}: {error.strerror}"
+        if error.filename is None:
+            wrong = f"cannot write the answer: {error.strerror}; give another place to print to"
+        print(f"nin: {wrong}", file=sys.stderr)
         code = 2
     sys.exit(code)
 
@@ -145,6 +149,9 @@ def answer(arguments: list[str]) -> int:
         SystemExit: after --help, or for options that cannot be parsed.
 
     """
+    if arguments == ["--version"]:
+        print(f"nin {nin.__version__}")
+        return 0
     match parse(arguments):
         case Train() as options:
             return train(options)
@@ -184,7 +191,8 @@ def parse(arguments: list[str]) -> Command:
             return tyro.cli(
                 Command,
                 prog="nin",
-                description="Network in Network: train, explain, compare and ship small image classifiers.",
+                description="Network in Network: train, explain, compare and ship small image classifiers. "
+                "--version says which this is.",
                 args=arguments,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
             )
@@ -203,7 +211,6 @@ def parse(arguments: list[str]) -> Command:
 def train(options: Train) -> int:
     """Train, show how it goes, and say what came out."""
     began = time.monotonic()  # torch's import counts too
-    import nin
     from nin.progress import Show, progress_bar
     from nin.report import duration
 

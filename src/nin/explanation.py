@@ -36,14 +36,14 @@ def explain(
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Mean probability of the class that the whole picture is taken for, after each step.
+    """Probability of the class that the whole picture is taken for, by picture, after each step.
 
     `deletion` begins with the whole picture and takes away first what is most relevant: the faster it falls, the more
     the answer hangs on that. `insertion` begins with nothing and brings it back first: the faster it rises, the better.
     """
 
-    deletion: Float[Tensor, "steps"]
-    insertion: Float[Tensor, "steps"]
+    deletion: Float[Tensor, "images steps"]
+    insertion: Float[Tensor, "images steps"]
 
 
 def relevance(maps: Float[Tensor, "images cells cells"], size: int, side: int) -> Float[Tensor, "images {side} {side}"]:
@@ -84,6 +84,5 @@ def curves(
     for step in range(steps + 1):
         gone = rank < step * order.shape[1] / steps
         for curve, kept in ((deletion, ~gone), (insertion, gone)):
-            shares = classifier.probabilities(images * kept).gather(1, predicted[:, None])
-            curve.append(shares.mean())
-    return Curves(torch.stack(deletion), torch.stack(insertion))
+            curve.append(classifier.probabilities(images * kept).gather(1, predicted[:, None]))
+    return Curves(torch.cat(deletion, dim=1), torch.cat(insertion, dim=1))
