@@ -27,8 +27,8 @@ class Train:
     """Train on Fashion-MNIST and leave a run folder with model, figures and report."""
 
     recipe: RecipeName = "quick"
-    """quick: minutes, batch norm folded away, 67x67. long: an hour or more, 131x131, with class maps of 3x3 cells;
-    long-67: an hour, 67x67. seed: the textbook's way, 224x224, hours on a CPU."""
+    """quick: minutes, batch norm folded away, 67x67. long: half an hour, 131x131, with class maps of 3x3 cells;
+    long-67: half an hour, 67x67. seed: the textbook's way, 224x224, hours on a CPU."""
     network: NetworkName = "nin"
     """nin, or one of the networks that it is compared with."""
     minutes: Annotated[float | None, arg(metavar="M")] = None
