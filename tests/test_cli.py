@@ -337,6 +337,8 @@ def test_a_killed_run_resumed_has_the_weights_of_the_plan_replayed(data: Path, t
 
 
 def test_ctrl_c_on_a_terminal_saves_and_reports(data: Path, tmp_path: Path):
+    # A shell's background jobs ignore SIGINT, and so would the child of tests that run in one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*NIN, "train", "--epochs", "1", "--data", data, "--run", tmp_path / "run"],
