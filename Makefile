@@ -3,12 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help train test lint types unit data benchmark clean
+.PHONY: help train test test-fast lint types unit unit-fast data benchmark clean
 
 help:
 	@echo "make train      set up, find or fetch Fashion-MNIST, train in minutes, write runs/.../report.html"
 	@echo "                (OPTIONS=\"--epochs 1 --seed 3\" are handed to nin train)"
-	@echo "make test       set up, lint, check types, run every test"
+	@echo "make test       set up, lint, check types, run every test (minutes)"
+	@echo "make test-fast  the same without the tests that train on real data (under a minute)"
 	@echo "make benchmark  measure our speed beside the plain PyTorch loop"
 	@echo "make clean      remove what was set up; runs/ stays"
 
@@ -16,6 +17,8 @@ train: .venv/installed
 	$(BIN)/nin train $(OPTIONS)
 
 test: lint types unit
+
+test-fast: lint types unit-fast
 
 lint: .venv/installed-for-tests
 	$(BIN)/ruff check .
@@ -28,6 +31,9 @@ types: .venv/installed-for-tests
 unit: .venv/installed-for-tests
 	-$(BIN)/nin data
 	$(BIN)/pytest
+
+unit-fast: .venv/installed-for-tests
+	$(BIN)/pytest -m "not slow"
 
 data: .venv/installed
 	$(BIN)/nin data

@@ -1,6 +1,4 @@
-"""What do all tests share? Shapes checked at run time, and a small data set that a network can learn in seconds."""
-
-from pathlib import Path
+"""What do all tests share? Shapes checked at run time, and a small data set that a network learns in seconds."""
 
 from jaxtyping import install_import_hook
 
@@ -9,24 +7,25 @@ install_import_hook("nin", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from synthetic import small_splits  # noqa: E402
 
-from nin.data import LabelledImages, Splits  # noqa: E402
+from nin.data.fashion_mnist import find  # noqa: E402
+from nin.data.images import Splits  # noqa: E402
+from nin.errors import DataError  # noqa: E402
 
-
-def stripes(images: int, seed: int, channels: int = 1) -> LabelledImages:
-    """Make noisy pictures of stripes, whose direction and width tell the class: learnt in a few epochs."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(4, (images,), generator=generator)
-    pictures = torch.randint(0, 100, (images, channels, 28, 28), generator=generator, dtype=torch.uint8)
-    for picture, label in zip(pictures, labels.tolist(), strict=True):
-        along = picture if label % 2 else picture.transpose(1, 2)
-        width = 2 if label < 2 else 6
-        for start in range(0, 28, 2 * width):
-            along[:, start : start + width] += 150
-    return LabelledImages(pictures, labels, ("narrow upright", "narrow level", "wide upright", "wide level"))
+torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session")
 def splits() -> Splits:
-    """Give 512 training, 128 validation and 200 test pictures of 4 classes."""
-    return Splits(stripes(512, seed=1), stripes(128, seed=2), stripes(200, seed=3), Path("synthetic"))
+    """Return 512 training, 128 validation and 200 test images of 4 classes."""
+    return small_splits()
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist_folder() -> str:
+    """Return the folder of Fashion-MNIST, or skip where it is not on this machine and cannot be fetched."""
+    try:
+        return str(find())
+    except DataError as error:
+        pytest.skip(str(error))

@@ -4,42 +4,52 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nin.baselines import VGG as VGG
-    from nin.baselines import AlexNet as AlexNet
-    from nin.classifier import Classifier as Classifier
-    from nin.classifier import Prediction as Prediction
-    from nin.classifier import load as load
-    from nin.data import LabelledImages as LabelledImages
-    from nin.data import fashion_mnist as fashion_mnist
+    from nin.data.fashion_mnist import fashion_mnist as fashion_mnist
+    from nin.data.images import LabelledImages as LabelledImages
+    from nin.data.images import Splits as Splits
     from nin.errors import NinError as NinError
-    from nin.folding import fold as fold
-    from nin.folding import with_batch_norm as with_batch_norm
-    from nin.network import NiN as NiN
-    from nin.planning import train as train
+    from nin.inference.classifier import Classifier as Classifier
+    from nin.inference.classifier import Prediction as Prediction
+    from nin.inference.classifier import load as load
+    from nin.metrics import Evaluation as Evaluation
+    from nin.networks.alexnet import AlexNet as AlexNet
+    from nin.networks.batch_norm import fold as fold
+    from nin.networks.batch_norm import with_batch_norm as with_batch_norm
+    from nin.networks.nin import NiN as NiN
+    from nin.networks.vgg import VGG as VGG
+    from nin.runs.evaluate import evaluate as evaluate
+    from nin.runs.result import Result as Result
+    from nin.runs.train import train as train
+    from nin.training.recipe import Recipe as Recipe
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "AlexNet": "baselines",
-    "Classifier": "classifier",
-    "LabelledImages": "data",
-    "NiN": "network",
+_MODULES = {
+    "AlexNet": "networks.alexnet",
+    "Classifier": "inference.classifier",
+    "Evaluation": "metrics",
+    "LabelledImages": "data.images",
+    "NiN": "networks.nin",
     "NinError": "errors",
-    "Prediction": "classifier",
-    "VGG": "baselines",
-    "fashion_mnist": "data",
-    "fold": "folding",
-    "load": "classifier",
-    "train": "planning",
-    "with_batch_norm": "folding",
+    "Prediction": "inference.classifier",
+    "Recipe": "training.recipe",
+    "Result": "runs.result",
+    "Splits": "data.images",
+    "VGG": "networks.vgg",
+    "evaluate": "runs.evaluate",
+    "fashion_mnist": "data.fashion_mnist",
+    "fold": "networks.batch_norm",
+    "load": "inference.classifier",
+    "train": "runs.train",
+    "with_batch_norm": "networks.batch_norm",
 }
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'nin' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"nin.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"nin.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

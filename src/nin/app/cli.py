@@ -1,0 +1,114 @@
+"""How is a command line carried out? Parsing, dispatch, and one line with an exit code for whatever goes wrong."""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+import time
+import warnings
+from importlib.metadata import version
+from itertools import takewhile
+from pathlib import Path
+
+import tyro
+
+from nin.app.options import Command
+from nin.errors import NinError
+from nin.text import printable
+
+STARTED = time.monotonic()  # before torch is imported, which takes its part of the minutes
+
+DESCRIPTION = """Network in Network: train, explain, compare and ship small image classifiers.
+--version prints the version."""
+
+
+def main() -> None:
+    """Run the command line and exit: with 0, 1 after a dead run, 2 for invalid input, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may not be text
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about what describes a photo, not its pixels
+    try:
+        code = run_command(sys.argv[1:])
+        print(end="", flush=True)
+    except NinError as error:
+        code = complain(str(error))
+    except KeyboardInterrupt:
+        complain("stopped")
+        code = 130
+    except BrokenPipeError:  # `nin summary | head`: nobody reads on
+        mute()
+        code = 0
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        reason = _machine_fault(error)
+        if reason is None:
+            raise
+        mute()
+        code = complain(reason)
+    sys.exit(code)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Carry out one command and return its exit code.
+
+    Raises:
+        NinError: invalid input.
+        SystemExit: after --help, or for options that cannot be parsed.
+
+    """
+    if arguments == ["--version"]:
+        print(f"nin {version('network-in-network')}")
+        return 0
+    options = parse(arguments)
+    module = importlib.import_module(f"nin.app.{type(options).__name__.lower()}")  # imports torch
+    return module.main(options)
+
+
+def parse(arguments: list[str]) -> Command:
+    """Parse the options; of those that cannot be parsed, print one line instead of tyro's box of many, and exit with 2.
+
+    tyro can hand its errors over, but only by a module that it calls private and unstable (tyro._errors).
+    """
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+            return tyro.cli(Command, prog="nin", description=DESCRIPTION, args=arguments, config=config)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    except SystemExit as end:
+        if end.code:
+            lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
+            said = " ".join(takewhile(bool, lines[1:]))  # up to the box's first blank line or rule
+            complain(f"{said.rstrip('.')}; see nin --help")
+        raise
+
+
+def complain(message: str) -> int:
+    """Print one line to stderr, if there is one, and return the exit code 2."""
+    if sys.stderr is not None:  # print would take stdout in its place
+        with contextlib.suppress(OSError):
+            print(f"nin: {printable(message)}", file=sys.stderr)
+    return 2
+
+
+def mute() -> None:
+    """Discard what is still printed, once its reader has gone."""
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
+
+
+def _machine_fault(error: Exception) -> str | None:
+    """Return in one line what the machine lacks, where an exception says so; None where it is a fault of ours."""
+    text = str(error).partition("\n")[0]
+    out_of_memory = isinstance(error, MemoryError) or any(
+        sign in str(error) for sign in ("can't allocate memory", "Cannot allocate memory", "failed to map segment")
+    )
+    if out_of_memory:
+        return (
+            f"this machine has too little free memory ({text or 'MemoryError'}); close other programs, or train smaller"
+        )
+    if not isinstance(error, OSError):
+        return None
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    reason = error.strerror or text or type(error).__name__
+    return f"cannot write the output: {reason}; print to another place"

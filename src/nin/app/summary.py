@@ -1,0 +1,31 @@
+"""How is `nin summary` carried out? Prints a network and the cost of its layers."""
+
+import torch
+from rich.table import Table
+
+from nin.app.console import print_table
+from nin.app.options import Summary
+from nin.networks.registry import build_network, find_network
+from nin.networks.summary import layers
+
+
+def main(options: Summary) -> int:
+    """Print the network and its table of layers."""
+    architecture = find_network(options.network)
+    size = architecture.default_size if options.size is None else options.size
+    in_channels = architecture.channels[0]
+    with torch.device("meta"):  # shapes are enough
+        network = build_network(options.network, in_channels, 10, size)
+    found = layers(network, in_channels, size)
+    table = Table("layer", "kind", title=f"{architecture.title} at {size}x{size}")
+    for heading in ("output shape", "parameters", "multiply-adds"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for layer in found:
+        shape = " x ".join(map(str, layer.output_shape))
+        table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
+    table.add_section()
+    totals = (sum(layer.parameters for layer in found), sum(layer.multiply_adds for layer in found))
+    table.add_row("total", "", "", *(f"{total:,}" for total in totals))
+    print(network)
+    print_table(table)
+    return 0

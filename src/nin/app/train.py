@@ -1,0 +1,31 @@
+"""How is `nin train` carried out? Trains, shows the progress, and prints the result."""
+
+import shlex
+import sys
+
+from nin.app.cli import STARTED
+from nin.app.console import Progress
+from nin.app.options import Train
+from nin.runs.train import train
+from nin.text import duration
+
+
+def main(options: Train) -> int:
+    """Train; return 0, or 1 for a dead run and 130 for one that Ctrl-C stopped."""
+    command = shlex.join(["nin", *sys.argv[1:]])
+    with Progress() as progress:
+        try:
+            result = train(
+                **vars(options), command=command, started=STARTED, on_start=progress.start, on_event=progress.show
+            )
+        except KeyboardInterrupt:
+            progress.print("Stopped before the report was made.")
+            raise
+    test = result.test
+    print(f"test accuracy       {test.accuracy:.4f} (95 % interval {test.accuracy_low:.4f} to "
+          f"{test.accuracy_high:.4f}; it covers the test sample, not the seed)")  # fmt: skip
+    print(f"validation accuracy {result.validation_accuracy:.4f}")
+    print(f"time                {duration(result.seconds)}, of which training {duration(result.training_seconds)}")
+    print(f"model               {result.folder / 'model'}")
+    print(f"report              {result.folder / 'report.html'}")
+    return {"finished": 0, "dead": 1, "interrupted": 130}[result.ended]

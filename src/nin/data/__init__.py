@@ -1,0 +1,1 @@
+"""Which images, verified and split?"""

@@ -1,0 +1,107 @@
+"""What does it compute on? The device, the precision, the threads, and PyTorch's settings in the process around."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from typing import Literal, get_args
+
+import torch
+
+from nin.errors import OptionError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["bfloat16", "float32"]
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # numbers of glibc's malloc.h
+
+
+def find_device(name: DeviceName, way_out: str = "leave --device at auto") -> torch.device:
+    """Return the device that `name` means on this machine; "auto" takes an accelerator when there is one.
+
+    `way_out` ends the message of the error.
+
+    Raises:
+        OptionError: this machine has no such device.
+
+    """
+    if name not in get_args(DeviceName):
+        raise OptionError(f"device is one of {', '.join(get_args(DeviceName))}, not {name!r}")
+    here = torch.accelerator.current_accelerator(check_available=True)
+    if name == "auto":
+        return here if here is not None and here.type in get_args(DeviceName) else torch.device("cpu")
+    if name != "cpu" and (here is None or here.type != name):
+        has = "no accelerator that PyTorch can use" if here is None else here.type
+        raise OptionError(f"this machine has no {name}, but {has}; {way_out}")
+    return torch.device(name)
+
+
+def fastest_precision(device: torch.device) -> Precision:
+    """Return bf16 where the hardware multiplies in it; where it would only be emulated, float32 is faster."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        has = torch.cpu.get_capabilities()
+        native = any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    else:
+        native = False
+    return "bfloat16" if native else "float32"
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Compute convolutions in `precision` on `device`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def usable_threads() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc's malloc to keep freed memory for the next training step; elsewhere do nothing.
+
+    By default it returns large blocks to the system at once, and the next step takes them again, page by page:
+    thousands of page faults a step (docs/lab-notes.md has what that costs). It holds for the whole process.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # another C library
+        return
+    mallopt(MMAP_THRESHOLD, 32 << 20)  # the most that glibc takes; at 67x67 activations are smaller
+    mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(TOP_PAD, 64 << 20)
+
+
+# --- PyTorch's settings in the process around ---
+
+
+@contextmanager
+def pytorch_defaults() -> Iterator[None]:
+    """Train as in a fresh process, whatever the program around has set: float32, on the CPU, with gradients.
+
+    The default dtype is a setting of the whole process; it is put back afterwards.
+    """
+    dtype = torch.get_default_dtype()
+    # Only where it is needed: each function of PyTorch takes longer under a default device.
+    on_cpu = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    torch.set_default_dtype(torch.float32)
+    try:
+        with on_cpu, torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@cache
+def compute_after_fork() -> None:
+    """Let a process that is forked from this one compute, in one thread.
+
+    OpenMP's threads do not survive a fork: a child that hands them work waits for ever
+    (https://github.com/pytorch/pytorch/issues/17199).
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

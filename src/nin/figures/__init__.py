@@ -1,0 +1,1 @@
+"""How are results drawn? Pure functions: results in, a matplotlib figure out."""

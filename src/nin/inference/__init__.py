@@ -1,0 +1,1 @@
+"""What does a trained network say?"""

@@ -1,0 +1,251 @@
+"""What does a trained model say? Preprocessing, network, labels and temperature together."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from nin.data.garment import Invert, prepare_garment
+from nin.device import DeviceName, Precision, autocast, compute_after_fork, fastest_precision, find_device
+from nin.errors import ModelError, NinError, OptionError, PhotoError
+from nin.figures.class_maps import explanation
+from nin.inference.inputs import read_inputs
+from nin.inference.model_folder import Config, find_model, read_folder, save_folder
+from nin.networks.forward import channels_last, evaluating, images_per_batch
+from nin.networks.registry import find_network
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one image.
+
+    Attributes:
+        label: the most probable label.
+        probability: its probability, 0..1.
+        probabilities: that of every label.
+        inverted: whether light and dark were swapped to prepare a photo.
+
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    inverted: bool = False
+
+
+class Classifier:
+    """A trained model: takes photos or images, gives labels, probabilities and class maps.
+
+    Inputs may be given as
+
+    - a tensor or array, (images, channels, height, width) or (channels, height, width); grey ones also (images, height,
+      width) or (height, width): uint8, or floats from 0 to 1. They are like the images it was trained on, and are only
+      resized;
+    - a photo: a path, the bytes of a file, a binary file object, or a PIL image: prepared by
+      `nin.data.garment.prepare_garment`;
+    - a list of any of these.
+
+    Args:
+        network: put in `eval` mode and on the `device`, in place.
+        config: what belongs to it.
+        device: default: an accelerator when there is one.
+        precision: of the convolutions; default: bf16 where the device computes in it. Logits, class maps and
+            probabilities are returned as float32 on the CPU.
+
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: Config,
+        *,
+        device: torch.device | None = None,
+        precision: Precision | None = None,
+    ) -> None:
+        compute_after_fork()
+        self.device = find_device("auto") if device is None else device
+        self.precision: Precision = fastest_precision(self.device) if precision is None else precision
+        self.network = channels_last(network).eval().to(self.device)
+        self.config = config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of logits and class maps."""
+        return self.config.labels
+
+    def __repr__(self) -> str:
+        config, size = self.config, self.config.preprocessing.size
+        return (
+            f"Classifier({config.architecture} at {size}x{size}, {config.num_classes} classes, "
+            f"{self.device.type} in {self.precision})"
+        )
+
+    def predict(self, inputs: Any, *, invert: Invert = "auto") -> list[Prediction]:
+        """Predict the label of each input, in order.
+
+        Args:
+            inputs: see the class.
+            invert: whether to swap light and dark in photos: "auto" where the border is bright.
+
+        Raises:
+            ModelError: a logit is not finite.
+            PhotoError: a photo that cannot be read.
+            NinError: something else than an input, or an array of the wrong shape or dtype.
+
+        """
+        return self._predictions(list(self._read(inputs, invert)))
+
+    def predict_photos(
+        self, photos: Iterable[str | os.PathLike[str]], *, invert: Invert = "auto"
+    ) -> list[Prediction | PhotoError]:
+        """Predict as `predict` does; of a photo that cannot be read, return the error in place of the prediction."""
+        read: list[tuple[Tensor, bool] | PhotoError] = []
+        for photo in photos:
+            try:
+                read += self._read(photo, invert)
+            except PhotoError as error:
+                read.append(error)
+        good = [one for one in read if not isinstance(one, PhotoError)]
+        predictions = iter(self._predictions(good) if good else [])
+        return [one if isinstance(one, PhotoError) else next(predictions) for one in read]
+
+    def probabilities(self, inputs: Any) -> Float[Tensor, "images classes"]:
+        """Return the probability of each label for each input, (images, classes). Raises what `predict` does."""
+        found = (self.logits(inputs) / self.config.temperature).softmax(dim=1)
+        if not found.isfinite().all():
+            raise ModelError("the model's logits are not finite: its weights or its config.json are damaged")
+        return found
+
+    def logits(self, inputs: Any) -> Float[Tensor, "images classes"]:
+        """Return the logits of each input, (images, classes), not yet divided by the temperature.
+
+        Raises:
+            PhotoError: a photo that cannot be read.
+            NinError: something else than an input, or an array of the wrong shape or dtype.
+
+        """
+        return self._apply(self.network, inputs)
+
+    def class_maps(self, inputs: Any) -> Float[Tensor, "images classes map_height map_width"]:
+        """Return the class maps of each input; under a max pool the largest value of a map is the logit, exactly.
+
+        Raises:
+            NinError: what `logits` raises, or a network that has no class maps.
+
+        """
+        if find_network(self.config.architecture).cells is None:
+            raise NinError(f"{self.config.architecture} has no class maps: it ends in dense layers; take a NiN")
+        class_maps: Any = self.network.class_maps
+        return self._apply(class_maps, inputs)
+
+    def explain(self, inputs: Any, titles: Sequence[str] | None = None, *, invert: Invert = "auto") -> Figure:
+        """Draw each input beside the class maps of its most probable labels.
+
+        Args:
+            inputs: see the class.
+            titles: one for each image; default: the name of a file, or the image's number.
+            invert: as for `predict`.
+
+        Raises:
+            NinError: what `class_maps` raises, or images of different sizes.
+
+        """
+        images = [image for part, _ in self._read(inputs, invert) for image in part]
+        if len({image.shape for image in images}) > 1:
+            raise NinError("images of different sizes cannot be explained in one figure; give them one by one")
+        if titles is None:
+            titles = _titles(inputs, len(images))
+        if len(titles) != len(images):
+            raise NinError(f"{len(titles)} titles for {len(images)} images: give one for each")
+        maps, probabilities = self.class_maps(images), self.probabilities(images)
+        grid = find_network(self.config.architecture).cells
+        assert grid is not None, "class_maps raises otherwise"
+        size = self.config.preprocessing.size
+        return explanation(torch.stack(images), maps, self.labels, probabilities, titles, grid=grid, size=size)
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors (float32) into a folder, in place of a model that was there.
+
+        Raises:
+            NinError: the folder holds something else, or cannot be written; what was there stays.
+
+        """
+        save_folder(Path(folder), self.network, self.config)
+
+    def _predictions(self, read: list[tuple[Tensor, bool]]) -> list[Prediction]:
+        found = self.probabilities([images for images, _ in read])
+        confidence, best = found.max(dim=1)
+        swapped = (inverted for images, inverted in read for _ in images)
+        return [
+            Prediction(self.labels[index], probability, dict(zip(self.labels, row, strict=True)), inverted)
+            for index, probability, row, inverted in zip(
+                best.tolist(), confidence.tolist(), found.tolist(), swapped, strict=True
+            )
+        ]
+
+    def _read(
+        self, inputs: Any, invert: Invert = "auto"
+    ) -> Iterator[tuple[UInt8[Tensor, "images channels height width"], bool]]:
+        channels, size = self.config.in_channels, self.config.image_size
+        return read_inputs(inputs, channels, lambda photo: prepare_garment(photo, channels, size, invert))
+
+    def _apply(self, function: Callable[[Tensor], Tensor], inputs: Any) -> Tensor:
+        found: list[Tensor] = []
+        with evaluating(self.network), autocast(self.device, self.precision):
+            for batch in self._batches(part for part, _ in self._read(inputs)):
+                found.append(function(self.config.preprocessing(batch.to(self.device))).float().cpu())
+        if not found:
+            raise NinError("there is nothing to classify; give at least one image")
+        return torch.cat(found)
+
+    def _batches(self, parts: Iterable[Tensor]) -> Iterator[UInt8[Tensor, "batch channels height width"]]:
+        """Yield the images in batches, neighbours of one shape together, no larger than memory is meant to hold."""
+        for shape, alike in groupby(parts, key=lambda tensor: tensor.shape[1:]):
+            most = images_per_batch(max(self.config.preprocessing.size, *shape[1:]))
+            waiting: list[Tensor] = []
+            for part in (part for tensor in alike for part in tensor.split(most)):
+                if sum(map(len, waiting)) + len(part) > most:
+                    yield torch.cat(waiting)
+                    waiting = []
+                waiting.append(part)
+            if waiting:
+                yield torch.cat(waiting)
+
+
+def _titles(inputs: Any, count: int) -> list[str]:
+    """Name images by their files, where each is of one, else by their numbers."""
+    several = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    if len(several) == count and all(isinstance(one, (str, os.PathLike)) for one in several):
+        return [Path(one).name for one in several]
+    return [f"image {number}" for number in range(1, count + 1)]
+
+
+def load(
+    model: str | os.PathLike[str] = "fashion-mnist", *, device: DeviceName = "auto", precision: Precision | None = None
+) -> Classifier:
+    """Load a classifier: a model of the package, the folder of one, or one of the Hugging Face hub.
+
+    Args:
+        model: "fashion-mnist" (131x131, class maps of 3x3 cells) or "fashion-mnist-fast" (67x67, of one cell); else a
+            folder, such as a run's `model/`; else, where there is no such folder, the "owner/name" of a model of the
+            hub, which needs `huggingface_hub`.
+        device: "auto" takes an accelerator when there is one.
+        precision: of the convolutions; default: bf16 where the device computes in it.
+
+    Raises:
+        ModelError: there is no such model, or it is not one that this package can use, with the reason.
+        OptionError: no such device or precision.
+
+    """
+    where = find_device(device)
+    if precision not in (None, "bfloat16", "float32"):
+        raise OptionError(f"precision is bfloat16 or float32, not {precision!r}")
+    config, network = read_folder(find_model(model))
+    return Classifier(network, config, device=where, precision=precision)

@@ -1,0 +1,42 @@
+"""What should people know before they use a model? The model card: `README.md` in the model's folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from nin.inference.model_folder import Config
+from nin.networks.registry import find_network
+
+
+def model_card(
+    config: Config,
+    result: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    *,
+    name: str = "NiN",
+    load: str = "RUN/model",
+    notes: Sequence[str] = (),
+) -> str:
+    """Return the model card: Markdown, headed by the fields that the Hugging Face hub reads.
+
+    Args:
+        config: the model's.
+        result: what the run's `result.json` holds.
+        environment: what its `environment.json` holds.
+        name: the card's title.
+        load: the argument of `nin.load` in the example.
+        notes: more paragraphs on how it was trained.
+
+    """
+    loader = PackageLoader("nin.inference", "")
+    page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown
+    return page.get_template("model_card.md.j2").render(
+        config=config,
+        architecture=find_network(config.architecture),
+        result=result,
+        environment=environment,
+        name=name,
+        load=load,
+        notes=notes,
+    )

@@ -1,0 +1,243 @@
+"""How is a model kept? A folder in the Hugging Face layout: config.json, model.safetensors, README.md."""
+
+import contextlib
+import importlib.resources
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from nin.data.preprocessing import Preprocessing
+from nin.errors import FileError, ModelError, NinError
+from nin.files import read_json, write_all
+from nin.networks.registry import LARGEST_SIZE, build_network
+from nin.text import printable
+
+WEIGHTS = "weights"  # the folder of the models that come with the package, within it
+FILES = ("model.safetensors", "README.md", "config.json")  # in the order in which they are written
+MAX_BYTES = 2**31  # of model.safetensors; VGG at 224x224 has a quarter of that
+MAX_CONFIG_BYTES = 2**24
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that is needed besides the weights: what `config.json` holds.
+
+    Attributes:
+        architecture: a name of `nin.networks.registry`.
+        preprocessing: of uint8 images.
+        image_size: side in pixels of the images it was trained on, to which photos are prepared.
+        labels: the names of the classes, in the order of the logits.
+        temperature: by which logits are divided before the softmax (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+
+    Raises:
+        ModelError: a value out of its range, or two labels that are the same.
+
+    """
+
+    architecture: str
+    preprocessing: Preprocessing
+    image_size: int
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        size = self.preprocessing.size
+        for fits, wrong in (
+            (1 <= len(self.labels) <= 100_000, f"labels are from 1 to 100,000, not {len(self.labels)}"),
+            (1 <= size <= LARGEST_SIZE, f"size is from 1 to {LARGEST_SIZE}, not {size}"),
+            (1 <= self.image_size <= LARGEST_SIZE, f"image_size is from 1 to {LARGEST_SIZE}, not {self.image_size}"),
+            (len(set(self.labels)) == len(self.labels), "two labels are the same"),
+            (all(label == printable(label) for label in self.labels), "a label has letters that cannot be printed"),
+            (0 < self.temperature < math.inf, f"temperature is over 0 and finite, not {self.temperature}"),
+        ):
+            if not fits:
+                raise ModelError(wrong)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images: 1 for grey, 3 for colour."""
+        return self.preprocessing.channels
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.labels)
+
+    def build(self) -> nn.Module:
+        """Build the network without weights, on the meta device. Raises what `build_network` does."""
+        with torch.device("meta"):
+            return build_network(self.architecture, self.in_channels, self.num_classes, self.preprocessing.size)
+
+
+# --- Finding ---
+
+
+def find_model(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model, as `nin.load` takes it. Raises ModelError where there is none."""
+    shipped = Path(str(importlib.resources.files("nin"))) / WEIGHTS
+    names = sorted(folder.name for folder in shipped.iterdir()) if shipped.is_dir() else []
+    if model in names:
+        return shipped / model
+    if os.path.exists(model):  # noqa: PTH110 - where Path.exists raises, for names too long, this says no
+        return Path(model)
+    if isinstance(model, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.startswith("."):
+        return _fetch_from_hub(model)
+    raise ModelError(f"there is no model {os.fspath(model)!r}: give {', '.join([*names, 'or the folder of one'])}")
+
+
+def _fetch_from_hub(name: str) -> Path:
+    """Fetch a model from the Hugging Face hub, or find it in the hub's cache."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(
+            f"{name} is not a folder here, and to fetch it from the hub huggingface_hub is missing: pip install it"
+        ) from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except Exception as error:  # its own errors, and those of the several libraries that it uses
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name} is not a folder here and cannot be fetched from the hub: {reason}") from error
+
+
+# --- Reading ---
+
+
+def read_folder(folder: Path) -> tuple[Config, nn.Module]:
+    """Read a model's folder.
+
+    Raises:
+        ModelError: a file is missing or damaged, or the tensors are not those of the network in the config.
+
+    """
+    if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
+        raise ModelError(f"{folder} is the folder of a run, not of a model: give {folder / 'model'}")
+    config = _read_config(folder / "config.json")
+    try:
+        network = config.build()
+    except NinError as error:
+        raise ModelError(f"{folder / 'config.json'}: {error}") from error
+    tensors = _read_tensors(folder / "model.safetensors", network.state_dict())
+    network.load_state_dict(tensors, strict=True, assign=True)
+    return config, network.requires_grad_(False)
+
+
+def _read_config(path: Path) -> Config:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ModelError(f"{path} has {path.stat().st_size:,} bytes, too many for a config.json")
+        content = read_json(path)
+        return msgspec.convert(_upgrade(content) if isinstance(content, Mapping) else content, Config)
+    except (OSError, FileError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ModelError(f"cannot read {path}: {reason}; is {path.parent} the folder of a model?") from error
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{path} is not of a model of this package: {error}") from error
+
+
+def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Rename what version 0.1 of the package called otherwise."""
+    if not {"size", "mean", "std", "side"} <= set(content):
+        return content
+    old = dict(content)
+    old["preprocessing"] = {name: old.pop(name) for name in ("size", "mean", "std")}
+    old["image_size"] = old.pop("side")
+    for derived in ("in_channels", "classes"):
+        old.pop(derived, None)
+    return old
+
+
+def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Read exactly the tensors that are expected, as float32; nothing in such a file is executed."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{path} has {path.stat().st_size:,} bytes, more than any model of this package")
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = set(file.keys())
+            for name in sorted(names ^ set(expected)):
+                has = "has a tensor too many," if name in names else "lacks the tensor"
+                raise ModelError(f"{path} {has} {name!r}: it is of another network than its config.json says")
+            tensors: dict[str, Tensor] = {}
+            for name, like in expected.items():
+                stored = file.get_slice(name)
+                if tuple(stored.get_shape()) != tuple(like.shape) or stored.get_dtype() not in ("F32", "F16", "BF16"):
+                    raise ModelError(
+                        f"{path}: {name} is {stored.get_dtype()} of {tuple(stored.get_shape())}, and the network of "
+                        f"its config.json needs floats of {tuple(like.shape)}"
+                    )
+                # A copy: what the file gives is the file itself, which may change.
+                tensors[name] = file.get_tensor(name).to("cpu", torch.float32, copy=True)
+                if not tensors[name].isfinite().all():
+                    raise ModelError(f"{path}: {name} has numbers that are not finite; the file is damaged")
+            return tensors
+    except (SafetensorError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelError(f"cannot read {path}: {reason}; fetch or train the model again") from error
+
+
+# --- Writing ---
+
+
+def save_folder(folder: Path, network: nn.Module, config: Config, card: str = "", *, half: bool = False) -> None:
+    """Write a model into a folder, in place of one that was there; `half` stores float16.
+
+    Every file is on the disk before the first takes its name. Other files in the folder, and all around it, are left
+    alone.
+
+    Raises:
+        ModelError: the network is not the one that the config describes, or the folder has files of these names that
+            are not a model's; what was there stays.
+        FileError: a file cannot be written; what was there stays.
+
+    """
+    _check_is_described(network, config)
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
+    contents: dict[str, bytes | str] = {
+        "model.safetensors": save(tensors, metadata={"format": "pt"}),
+        "README.md": card,
+        "config.json": msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n",
+    }
+    _check_is_free(folder)
+    existed = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_all({folder / name: contents[name] for name in FILES if contents[name]})
+        if not card:
+            (folder / "README.md").unlink(missing_ok=True)  # it was of the model that is replaced
+    except OSError as error:
+        raise FileError(f"cannot write {folder}: {error.strerror}; make room or write elsewhere") from error
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # if nothing could be written into it
+
+
+def _check_is_free(folder: Path) -> None:
+    """Check that files that are there already, under the names of a model's, are a model's. Raises ModelError."""
+    if any(os.path.lexists(folder / name) for name in FILES):
+        try:
+            _read_config(folder / "config.json")
+        except ModelError as error:
+            raise ModelError(f"{folder} holds something other than a model ({error}); give another folder") from error
+
+
+def _check_is_described(network: nn.Module, config: Config) -> None:
+    """Check that a network is the one that its config would be read as. Raises ModelError."""
+    like = config.build()
+    shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (like, network)]
+    layers = [[type(layer) for layer in one.modules()] for one in (like, network)]
+    if shapes[0] != shapes[1] or layers[0] != layers[1]:
+        raise ModelError(
+            f"the network is not the {config.architecture} of its config: fold a batch-norm variant first, give a "
+            "network without its last ReLU that ReLU back (shift_logits); an average pool cannot be saved"
+        )

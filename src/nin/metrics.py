@@ -1,0 +1,163 @@
+"""How good are predictions, and how far can their probabilities be trusted? Logits and labels in, figures out; pure."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+MAX_TEMPERATURE = 20.0  # the lowest is 1 over it
+BINS = 15  # of confidence
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often predictions of each confidence are right.
+
+    Of n bins, number i (from 0) holds the images with a confidence, the probability of the predicted class, above i/n
+    and up to (i+1)/n. `confidence` and `accuracy` are means over a bin, None where it is empty. `error` is the expected
+    calibration error: the mean over all images of the distance between their bin's accuracy and its confidence.
+    """
+
+    counts: tuple[int, ...]
+    confidence: tuple[float | None, ...]
+    accuracy: tuple[float | None, ...]
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How good predictions are on labelled images.
+
+    `accuracy_low` and `accuracy_high` bound the 95 % Wilson interval of the top-1 accuracy, which covers the sample of
+    images and not the seed of the training. `loss` is the mean cross-entropy in nats. `precision` and `recall` have a
+    value for each class, None where no image was predicted as it, or belongs to it. `confusion` has true classes in
+    rows and predicted ones in columns. `probabilities` are (images, classes).
+    """
+
+    images: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    loss: float
+    labels: tuple[str, ...]
+    precision: tuple[float | None, ...]
+    recall: tuple[float | None, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration: Calibration
+    probabilities: Tensor
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything except the probabilities of the single images, as plain values."""
+        values = {name: value for name, value in vars(self).items() if name != "probabilities"}
+        return values | {"calibration": asdict(self.calibration)}
+
+
+def evaluate_logits(
+    logits: Float[Tensor, "images classes"], targets: Int64[Tensor, "images"], labels: tuple[str, ...]
+) -> Evaluation:
+    """Compare logits, already divided by the temperature, with the true classes; `labels` are the classes' names."""
+    targets = targets.to(logits.device)
+    matrix = confusion_matrix(logits, targets)
+    correct, images = int(matrix.trace()), len(logits)
+    low, high = wilson_interval(correct, images)
+    probabilities = logits.softmax(dim=1)
+    return Evaluation(
+        images=images,
+        accuracy=correct / images,
+        accuracy_low=low,
+        accuracy_high=high,
+        loss=F.cross_entropy(logits, targets).item(),
+        labels=labels,
+        precision=_shares(matrix.diagonal(), matrix.sum(dim=0)),
+        recall=_shares(matrix.diagonal(), matrix.sum(dim=1)),
+        confusion=tuple(tuple(row) for row in matrix.tolist()),
+        calibration=calibration(probabilities, targets),
+        probabilities=probabilities,
+    )
+
+
+def top1_accuracy(logits: Float[Tensor, "images classes"], targets: Int64[Tensor, "images"]) -> float:
+    """Return the share of the images whose largest logit is that of their class."""
+    return int((logits.argmax(dim=1) == targets.to(logits.device)).sum()) / len(logits)
+
+
+def confusion_matrix(
+    logits: Float[Tensor, "images classes"], targets: Int64[Tensor, "images"]
+) -> Int64[Tensor, "classes classes"]:
+    """Count the images of each true class (rows) that are predicted as each class (columns), on the CPU."""
+    classes = logits.shape[1]
+    pairs = targets.to(logits.device) * classes + logits.argmax(dim=1)
+    return torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu()
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion (Wilson, JASA 22, 1927, 209-212).
+
+    It covers the chance of which images were drawn for the test, not that of the training's seed.
+    """
+    z = 1.959964  # the normal distribution's 97.5 % point
+    share = successes / trials
+    middle = share + z**2 / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    scale = 1 + z**2 / trials
+    # Rounding must not push the share itself out of its interval.
+    return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
+
+
+def most_confident_mistakes(
+    probabilities: Float[Tensor, "images classes"], targets: Int64[Tensor, "images"], number: int
+) -> Int64[Tensor, "mistakes"]:
+    """Return the positions of the mistakes with the highest confidence, highest first: at most `number`, on the CPU."""
+    confidence, predicted = probabilities.max(dim=1)
+    mistakes = (predicted != targets.to(predicted.device)).nonzero().flatten()
+    highest_first = confidence[mistakes].argsort(descending=True, stable=True)
+    return mistakes[highest_first[:number]].cpu()
+
+
+# --- Calibration: are predictions of 80 % right in 80 of 100 cases? ---
+
+
+def fit_temperature(logits: Float[Tensor, "images classes"], targets: Int64[Tensor, "images"]) -> float:
+    """Return the temperature T, 1/20 to 20, for which softmax(logits / T) has the least mean cross-entropy.
+
+    Guo, Pleiss, Sun, Weinberger 2017, https://arxiv.org/abs/1706.04599, section 4.2. Every image keeps its predicted
+    class; only the confidence changes. For a validation split: judged on the images it was fitted on, it is flattered.
+
+    Logits without a mistake push towards full confidence, and give 1/20; logits that carry no information, all equal or
+    not finite, give 1.
+    """
+    found = logits.cpu().double()
+    found = found - found.amax(dim=1, keepdim=True)  # softmax does not change
+    if not found.min() < 0:  # NaN is not, either
+        return 1.0
+    mean_of_true = found.gather(1, targets.cpu().unsqueeze(1)).mean()
+    low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE  # of 1/T, in which the loss is convex: its slope rises
+    for _ in range(50):
+        middle = math.sqrt(low * high)
+        slope = ((found * middle).softmax(dim=1) * found).sum(dim=1).mean() - mean_of_true
+        low, high = (middle, high) if slope <= 0 else (low, middle)
+    return 1 / low
+
+
+def calibration(probabilities: Float[Tensor, "images classes"], targets: Int64[Tensor, "images"]) -> Calibration:
+    """Compare confidence with accuracy in bins of equal width.
+
+    Naeini, Cooper, Hauskrecht, AAAI 2015, 2901-2907; with as many bins as Guo et al. 2017.
+    """
+    confidence, predicted = probabilities.cpu().max(dim=1)
+    edges = torch.arange(1, BINS, dtype=confidence.dtype, device="cpu") / BINS
+    bin_of = torch.bucketize(confidence, edges)
+    counts = torch.bincount(bin_of, minlength=BINS)
+    right = torch.bincount(bin_of, weights=(predicted == targets.cpu()).double(), minlength=BINS)
+    sure = torch.bincount(bin_of, weights=confidence.double(), minlength=BINS)
+    error = ((right - sure).abs().sum() / len(confidence)).item()
+    return Calibration(tuple(counts.tolist()), _shares(sure, counts), _shares(right, counts), error)
+
+
+def _shares(parts: Tensor, wholes: Tensor) -> tuple[float | None, ...]:
+    pairs = zip(parts.tolist(), wholes.tolist(), strict=True)
+    return tuple(part / whole if whole else None for part, whole in pairs)

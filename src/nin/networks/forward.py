@@ -1,0 +1,53 @@
+"""What are the logits of many images? The batched forward pass, in `eval` mode."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from nin.data.preprocessing import Preprocessing
+from nin.device import Precision, autocast
+
+PIXELS_PER_BATCH = 500 * 67**2  # no part of the result, only of the memory used
+
+
+def compute_logits(
+    network: nn.Module,
+    images: UInt8[Tensor, "images channels height width"],
+    preprocessing: Preprocessing,
+    precision: Precision = "float32",
+) -> Float[Tensor, "images classes"]:
+    """Return the logits of all images: float32, (images, classes), on the network's device.
+
+    The network is in `eval` mode meanwhile, and afterwards in the mode it was in.
+    """
+    device = next(network.parameters()).device
+    found: list[Tensor] = []
+    with evaluating(network), autocast(device, precision):
+        for batch in images.split(images_per_batch(preprocessing.size)):
+            found.append(network(preprocessing(batch.to(device))).float())
+    return torch.cat(found)
+
+
+def images_per_batch(size: int) -> int:
+    """Return how many images of `size` pixels a side, before or after resizing, to take through a network at once."""
+    return max(1, min(500, PIXELS_PER_BATCH // size**2))
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put the network in `eval` mode without gradients, and afterwards back in the mode it was in."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        network.train(was_training)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the weights channels-last, as preprocessed images are, in place: same results, twice as fast on CPUs."""
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - PyTorch's stub lacks it

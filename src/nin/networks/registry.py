@@ -1,0 +1,116 @@
+"""Which networks are there, by name? A line for each: how to build it, for which images, where its class maps lie.
+
+A network is a callable `(in_channels, num_classes, ...)` that returns an `nn.Module` from images to logits. If it has
+parameters named `size` (of the square images, in pixels), `dropout` or `final_relu`, it is given those too.
+"""
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nin.errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LARGEST_SIZE = 4096  # pixels a side that any network is built for
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """Where the cells of a class map lie, in pixels of the network's input.
+
+    Attributes:
+        stride: pixels from the centre of a cell to the next.
+        start: where the first cell begins, half a stride before its centre.
+        receptive_field: pixels a side that a cell sees, far more than it is drawn as.
+
+    """
+
+    stride: int
+    start: float
+    receptive_field: int
+
+    def edges(self, size: int, cells: int) -> list[float]:
+        """Return where the cells begin and end along a side of the input, as `cells` + 1 shares of it from 0 to 1.
+
+        A single cell does not tell one place from another, and takes the whole side.
+        """
+        if cells == 1:
+            return [0.0, 1.0]
+        edges = [(self.start + self.stride * cell) / size for cell in range(cells + 1)]
+        assert edges[-1] < 1, f"an input of {size} pixels has no {cells} cells"
+        return edges
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of a network before it is built.
+
+    Attributes:
+        title: what figures and reports call it.
+        target: the callable that builds it, as "module:name".
+        smallest_size: the smallest images it takes, in pixels a side.
+        default_size: the size of its paper or textbook page.
+        channels: the numbers of channels that it can be built for.
+        cells: where the cells of its class maps lie; None for a network without class maps.
+
+    """
+
+    title: str
+    target: str
+    smallest_size: int
+    default_size: int
+    channels: tuple[int, ...] = (1, 3)
+    cells: CellGrid | None = None
+
+
+# NiN's strides of 4, 2, 2 and 2 put its cells 32 pixels apart, the first centred on pixel 33, counted from 0.
+NIN_CELLS = CellGrid(stride=32, start=17.5, receptive_field=195)
+
+NETWORKS = {
+    "nin": Architecture("NiN", "nin.networks.nin:NiN", smallest_size=67, default_size=224, cells=NIN_CELLS),
+    "alexnet": Architecture("AlexNet", "nin.networks.alexnet:AlexNet", smallest_size=65, default_size=224),
+    "vgg": Architecture("VGG-11", "nin.networks.vgg:VGG", smallest_size=32, default_size=224),
+}
+
+
+def find_network(name: str) -> Architecture:
+    """Look up a network by its name.
+
+    Raises:
+        OptionError: there is no such network.
+
+    """
+    if name not in NETWORKS:
+        raise OptionError(f"there is no network {name!r}: the networks are {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+def build_network(
+    name: str, in_channels: int, num_classes: int, size: int, *, final_relu: bool = True, dropout: float = 0.5
+) -> "nn.Module":
+    """Build a network for square images of `size` pixels a side, with PyTorch's default weights.
+
+    `final_relu` and `dropout` reach the networks that have them.
+
+    Raises:
+        OptionError: there is no such network, or not for this size or this number of channels.
+
+    """
+    architecture = find_network(name)
+    if not architecture.smallest_size <= size <= LARGEST_SIZE:
+        smallest = architecture.smallest_size
+        raise OptionError(
+            f"{architecture.title} takes images from {smallest}x{smallest} to {LARGEST_SIZE}x{LARGEST_SIZE} pixels, "
+            f"not {size}x{size}"
+        )
+    if in_channels not in architecture.channels:
+        allowed = " or ".join(map(str, architecture.channels))
+        raise OptionError(f"{architecture.title} takes images of {allowed} channels, not {in_channels}")
+    module, _, attribute = architecture.target.partition(":")
+    build: Any = getattr(importlib.import_module(module), attribute)
+    options = {"size": size, "final_relu": final_relu, "dropout": dropout}
+    taken = inspect.signature(build).parameters
+    return build(in_channels, num_classes, **{key: value for key, value in options.items() if key in taken})

@@ -1,0 +1,59 @@
+"""What was a run made with: which command, versions, machine, data?"""
+
+import platform
+import subprocess
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nin.data.images import Splits
+from nin.text import printable
+from nin.training.plan import Plan
+
+
+def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
+    """Return what `environment.json` holds: command, versions, machine and data of a run."""
+    return {
+        "command": printable(command),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "nin": version("network-in-network"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "device": torch.cuda.get_device_name() if plan.device == "cuda" else plan.device,
+        "threads": plan.threads,
+        "data": printable(str(data.folder)),
+        "names": data.train.names,
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout this package runs from, with "+" if files differ; None outside a checkout."""
+    package = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", package, *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not somebody's project around a site-packages
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def processor() -> str:
+    """Return the processor's name, as the system calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,72 @@
+"""How good is a model? The one evaluation, at the end of a run and in `nin evaluate`."""
+
+import time
+from collections.abc import Mapping
+from statistics import median
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from nin.data.images import LabelledImages
+from nin.errors import ModelError
+from nin.figures.evaluation import confusion, reliability
+from nin.figures.images import prediction
+from nin.inference.classifier import Classifier
+from nin.metrics import Evaluation, evaluate_logits, most_confident_mistakes
+
+MISTAKES = 30  # shown
+BATCH = 256  # images, in the timing
+SECONDS_OF_TIMING = 3
+
+
+def evaluate(classifier: Classifier, images: LabelledImages) -> Evaluation:
+    """Evaluate a classifier on labelled images, in float32, with its temperature.
+
+    Raises:
+        ModelError: it was trained on other classes than these images have.
+        NinError: it was trained on images of other channels.
+
+    """
+    config = classifier.config
+    if config.labels != images.names:
+        raise ModelError(
+            f"the model's classes are {', '.join(config.labels)}, and the images' {', '.join(images.names)}: evaluate "
+            "it on images of its own classes"
+        )
+    exact = Classifier(classifier.network, config, device=classifier.device, precision="float32")
+    return evaluate_logits(exact.logits(images.images) / config.temperature, images.labels, config.labels)
+
+
+def images_per_second(classifier: Classifier, images: Tensor) -> float:
+    """Time `predict` on batches of 256 uint8 images: the median over some seconds, after one batch to warm up."""
+    batch = images[:BATCH]
+    classifier.predict(batch)
+    took: list[float] = []
+    began = time.perf_counter()
+    while time.perf_counter() - began < SECONDS_OF_TIMING or len(took) < 3:
+        start = time.perf_counter()
+        classifier.predict(batch)
+        took.append(time.perf_counter() - start)
+    return len(batch) / median(took)
+
+
+def evaluation_figures(evaluation: Evaluation, images: LabelledImages) -> Mapping[str, Figure]:
+    """Draw an evaluation: confusion matrix, reliability diagram and, if there are any, the most confident mistakes.
+
+    Returns:
+        The figures by the names of their files.
+
+    """
+    figures = {
+        "confusion.png": confusion(evaluation.confusion, evaluation.labels),
+        "reliability.png": reliability(evaluation.calibration),
+    }
+    wrong = most_confident_mistakes(evaluation.probabilities, images.labels, MISTAKES)
+    if len(wrong):
+        confidence, predicted = evaluation.probabilities[wrong].max(dim=1)
+        shown = images.subset(wrong)
+        headline = f"The {len(wrong)} most confident mistakes" if len(wrong) > 1 else "The only mistake"
+        figures["mistakes.png"] = prediction(
+            shown.images, shown.labels, predicted, confidence, evaluation.labels, headline=headline
+        )
+    return figures

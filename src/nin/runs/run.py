@@ -1,0 +1,208 @@
+"""How does a plan become a run? Training, run folder, evaluation, figures, report: the one way that all take."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from msgspec.structs import replace
+
+from nin.data.images import LabelledImages, Splits
+from nin.device import pytorch_defaults, usable_threads
+from nin.errors import OptionError
+from nin.figures.curves import loss
+from nin.figures.images import prediction, sample
+from nin.figures.structure import structure
+from nin.figures.style import to_png, to_svg
+from nin.files import read_json, write, write_json, write_json_lines
+from nin.inference.classifier import Classifier
+from nin.inference.model_card import model_card
+from nin.inference.model_folder import Config, save_folder
+from nin.metrics import fit_temperature
+from nin.networks.registry import NETWORKS, build_network, find_network
+from nin.networks.summary import layers, parameter_count
+from nin.runs import folder as run_folder
+from nin.runs.environment import environment
+from nin.runs.evaluate import evaluate, evaluation_figures
+from nin.runs.report import write_report
+from nin.runs.result import Ended, Result
+from nin.text import printable
+from nin.training.events import Event, Revision, State, Validation
+from nin.training.fit import Training, keep_plan
+from nin.training.network import final_network, initial_network
+from nin.training.plan import Plan
+
+PREDICTIONS_SHOWN = 30
+
+
+def no_op(*arguments: object) -> None:
+    """Do nothing."""
+
+
+@pytorch_defaults()
+def run_plan(
+    plan: Plan,
+    data: Splits,
+    folder: Path | None = None,
+    *,
+    resume: bool = False,
+    state: State | None = None,
+    revise: Callable[[Plan, Validation], Plan] = keep_plan,
+    command: str = "nin.runs.run.run_plan(plan, data)",
+    started: float | None = None,
+    on_start: Callable[[Training, Path], None] = no_op,
+    on_event: Callable[[Event], None] = no_op,
+) -> Result:
+    """Train as `plan` says, evaluate, and leave a run folder with everything in it.
+
+    Ctrl-C ends the training after the current step; model, evaluation and report are still made of what was done. A
+    dead run ends by itself in the same way. The test split is read once, by the final network.
+
+    Args:
+        plan: what to do.
+        data: train and validation are for the training, test for the one evaluation.
+        folder: the run folder, which must not exist; default: `runs/` and the time. With `resume`, the one to resume.
+        resume: go on in `folder`, to the weights of a run that never stopped.
+        state: the last state in it, if there is one.
+        revise: may return another plan after a validation; see `nin.training.fit`.
+        command: what made this run, for the report.
+        started: the `time.monotonic()` from which the run's seconds count; default: now.
+        on_start: called with the training and the folder before the first step.
+        on_event: called with every event of the training.
+
+    Raises:
+        RunError: the folder exists, or another process works in it.
+        FileError: it cannot be written.
+        OptionError: the plan does not fit the data.
+
+    """
+    config = check_fit(plan, data.train)
+    torch.set_num_threads(min(plan.threads, usable_threads()))
+    if not resume:
+        folder = run_folder.new_folder(folder)
+        write_json(folder / "plan.json", plan)
+    assert folder is not None, "a run to resume has a folder"
+    with run_folder.lock(folder):
+        run_folder.remove_leftovers(folder)
+        if not (folder / "environment.json").exists():
+            write_json(folder / "environment.json", environment(plan, data, command))
+        training = Training(initial_network(plan), data.train, data.validation, plan, state, started)
+        on_start(training, folder)
+        ended = _follow(training, folder, revise, on_event)
+        return _finish(training, data, config, folder, ended)
+
+
+def check_fit(plan: Plan, train: LabelledImages) -> Config:
+    """Check that the plan is for images like these, and return the config of its model, without a temperature.
+
+    Raises:
+        OptionError: it is for another number of classes or channels.
+        ModelError: labels that no model can have.
+
+    """
+    for what, planned, here in (
+        ("classes", plan.num_classes, len(train.names)),
+        ("channels", plan.preprocessing.channels, train.channels),
+    ):
+        if planned != here:
+            raise OptionError(f"the plan is for images of {planned} {what}, and these have {here}: make another plan")
+    config = Config(plan.recipe.network, plan.preprocessing, max(train.images.shape[2:]), train.names)
+    config.build()
+    return config
+
+
+def _follow(
+    training: Training, folder: Path, revise: Callable[[Plan, Validation], Plan], on_event: Callable[[Event], None]
+) -> Ended:
+    """Train to the end, write down what happens, tell `on_event`, and return how it ended."""
+
+    def write_metrics() -> None:
+        write_json_lines(folder / "metrics.jsonl", training.validations)
+
+    try:
+        write_metrics()
+        for event in training.fit(revise):
+            match event:
+                case Validation():
+                    write_metrics()
+                case Revision():
+                    write_json(folder / "plan.json", event.plan)
+                case State():
+                    run_folder.write_state(folder, event)
+                case _:
+                    pass
+            on_event(event)
+    except KeyboardInterrupt:
+        write_metrics()  # it may have been interrupted
+        on_event(training.interrupt())
+        return "interrupted"
+    return "dead" if any(trouble.kind == "dead" for trouble in training.troubles) else "finished"
+
+
+def _finish(training: Training, data: Splits, config: Config, folder: Path, ended: Ended) -> Result:
+    """Save the final network, evaluate it, draw and report."""
+    plan, validations = training.plan, training.validations
+    network = final_network(training.network, plan, data.train)
+    untempered = Classifier(network, config, device=training.device, precision="float32")
+    temperature = fit_temperature(untempered.logits(data.validation.images), data.validation.labels)
+    config = replace(config, temperature=temperature)
+    save_folder(folder / "model", network, config)
+    classifier = Classifier(network, config, device=training.device, precision="float32")
+    result = Result(
+        folder,
+        classifier,
+        ended,
+        troubles=tuple(trouble.message for trouble in training.troubles),
+        epochs=training.epoch,
+        validation=evaluate(classifier, data.validation),
+        test=evaluate(classifier, data.test),
+        parameters=parameter_count(network),
+        multiply_adds=sum(layer.multiply_adds for layer in layers(network, config.in_channels, plan.recipe.size)),
+        images_per_second=median(one.images_per_second for one in validations) if validations else None,
+        training_seconds=sum((one.seconds for one in validations), 0.0),
+        seconds=time.monotonic() - training.started,
+    )
+    write_json(folder / "evaluation.json", result.test.to_json())
+    write_json(folder / "result.json", result.to_json())
+    load = printable((folder / "model").as_posix())
+    card = model_card(config, result.to_json(), read_json(folder / "environment.json"), load=load)
+    write(folder / "model" / "README.md", card)
+    for name, content in _figures(result, plan, validations, data).items():
+        write(folder / "figures" / name, content)
+    write_report(folder)
+    if ended != "interrupted":
+        run_folder.remove_state(folder)
+    return result
+
+
+def _figures(result: Result, plan: Plan, validations: list[Validation], data: Splits) -> dict[str, bytes]:
+    """Draw the run's figures, by the names of their files."""
+    confidence, predicted = result.test.probabilities[:PREDICTIONS_SHOWN].max(dim=1)
+    shown, names, grid = data.test.first(PREDICTIONS_SHOWN), data.test.names, find_network(plan.recipe.network).cells
+    maps = None
+    if grid is not None:
+        maps = result.classifier.class_maps(shown.images)[torch.arange(len(predicted), device="cpu"), predicted]
+    lines = [{name: getattr(one, name) for name in one.__struct_fields__} for one in validations]
+    drawn = {
+        "sample.png": sample(data.train.images, data.train.labels, names),
+        "loss.png": loss(lines, plan.num_classes, plan.recipe.label_smoothing),
+        "prediction.png": prediction(
+            shown.images, shown.labels, predicted, confidence, names, maps=maps, grid=grid, size=plan.recipe.size
+        ),
+        **evaluation_figures(result.test, data.test),
+    }
+    svg = to_svg(structure_figure(plan.preprocessing.channels, plan.num_classes))
+    return {name: to_png(figure) for name, figure in drawn.items()} | {"structure.svg": svg}
+
+
+def structure_figure(in_channels: int, num_classes: int) -> Figure:
+    """Draw AlexNet, VGG and NiN side by side, at the textbook's 224x224."""
+    columns: list[Any] = []
+    for name in ("alexnet", "vgg", "nin"):
+        with torch.device("meta"):  # shapes are enough: VGG's weights alone would take half a gigabyte
+            network = build_network(name, in_channels, num_classes, 224)
+        columns.append((NETWORKS[name].title, layers(network, in_channels, 224)))
+    return structure(columns)

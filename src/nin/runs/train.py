@@ -1,0 +1,185 @@
+"""How do options become a run? `nin.train`, which the command line calls too."""
+
+import time
+from collections.abc import Callable, Mapping
+from operator import index
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec.structs import replace
+
+from nin.data.fashion_mnist import fashion_mnist
+from nin.data.images import Splits
+from nin.device import DeviceName, find_device, pytorch_defaults
+from nin.errors import OptionError
+from nin.runs.folder import read_state, refuse_existing
+from nin.runs.result import Result
+from nin.runs.run import check_fit, no_op, run_plan
+from nin.training.budget import Pace, fit_to_budget, keep_deadline, measure
+from nin.training.events import Event
+from nin.training.fit import Training, keep_plan
+from nin.training.plan import Plan, read_plan, resolve, resolve_schedule
+from nin.training.recipe import Recipe, RecipeName, named_recipe
+
+MINUTES = 5.0  # the default of the recipe quick
+
+StrPath = str | PathLike[str]
+
+
+@pytorch_defaults()
+def train(
+    *,
+    recipe: RecipeName | Recipe | None = None,
+    network: str | None = None,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    plan: StrPath | None = None,
+    resume: StrPath | None = None,
+    data: StrPath | None = None,
+    run: StrPath | None = None,
+    seed: int | None = None,
+    device: DeviceName | None = None,
+    command: str | None = None,
+    started: float | None = None,
+    on_start: Callable[[Training, Path], None] = no_op,
+    on_event: Callable[[Event], None] = no_op,
+) -> Result:
+    """Train on Fashion-MNIST and leave a run folder: what `nin train` does, with the same options.
+
+    At most one of `minutes`, `epochs`, `plan` and `resume` says how long to train. Without any of them the recipe quick
+    takes five minutes, and the others their own number of epochs.
+
+    Args:
+        recipe: "quick", "long", "long-67" or "d2l" (see `nin.training.recipe`), or a `Recipe`; default: quick.
+        network: a name of `nin.networks.registry`; default: the recipe's, which is NiN for the named ones.
+        minutes: how long the whole call may take: data, measuring, training, evaluation, report.
+        epochs: passes through the training images; may be a fraction.
+        plan: the `plan.json` of a run, to train the same again. Recipe, network and device are in it, and the seed
+            unless another one is given.
+        resume: the folder of a run that was stopped, to go on with it; everything but `data` is in it.
+        data: the folder of Fashion-MNIST's four files; default: found, or fetched.
+        run: the run folder, which must not exist; default: `runs/` and the time.
+        seed: of initialisation, order, augmentation and dropout; default: 0.
+        device: "cpu", "cuda", "mps", or "auto", the default, which takes an accelerator when there is one.
+        command: what the report gives as the command; default: this call.
+        started: the `time.monotonic()` from which the minutes count; default: now.
+        on_start: called with the training and the run folder before the first step.
+        on_event: called with every event of the training.
+
+    Raises:
+        NinError: whatever of this cannot be done, in one line.
+
+    """
+    started = time.monotonic() if started is None else started
+    values = {"recipe": recipe, "network": network, "minutes": minutes, "epochs": epochs, "plan": plan}
+    values |= {"resume": resume, "data": data, "run": run, "seed": seed, "device": device}
+    given = {name: value for name, value in values.items() if value is not None}
+    check_options(given)
+    make_recipe = _recipe_maker(recipe, network)
+    recipe = make_recipe(epochs)
+    known, state, folder = None, None, None if run is None else Path(run)
+    if folder is not None:
+        refuse_existing(folder)  # now, and not after the data was fetched
+    if resume is not None:
+        folder = Path(resume)
+        known, state = read_plan(folder / "plan.json"), read_state(folder)
+        started -= 0.0 if state is None else state.elapsed
+    elif plan is not None:
+        known = replace(read_plan(Path(plan)), minutes=None)
+        known = known if seed is None else replace(known, seed=seed)
+    if known is None:
+        where = find_device(device or "auto")
+        if minutes is None and epochs is None and recipe.name == "quick":
+            minutes = MINUTES
+    else:
+        where = find_device(known.device, "the plan was made on a machine that has it: go there, or plan anew")
+    splits = fashion_mnist(None if data is None else Path(data))
+    if known is None:
+        chosen, pace = _make_plan(make_recipe, epochs, minutes, splits, seed or 0, where, started)
+    else:
+        check_fit(known, splits.train)
+        chosen, pace = known, None if known.minutes is None else measure(known, splits)
+    revise = keep_plan
+    if pace is not None and chosen.minutes is not None:
+        # A resumed run keeps its plan, to end as if it had never stopped, unless it would end more than a tenth late.
+        slack = 1.0 if known is None else 1.1
+        revise = keep_deadline(started + 60 * slack * chosen.minutes, pace, may_extend=known is None)
+    return run_plan(
+        chosen,
+        splits,
+        folder,
+        resume=resume is not None,
+        state=state,
+        revise=revise,
+        command=command or f"nin.train({', '.join(f'{name}={value!r}' for name, value in given.items())})",
+        started=started,
+        on_start=on_start,
+        on_event=on_event,
+    )
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Refuse options of `train` that are of the wrong type, out of range, or exclude each other.
+
+    Raises:
+        OptionError: the first of these that is found.
+
+    """
+    lengths = [name for name in ("minutes", "epochs", "plan", "resume") if name in given]
+    if len(lengths) > 1:
+        raise OptionError(f"{lengths[0]} and {lengths[1]} exclude each other: each says how long to train")
+    for decides, free in (("plan", {"plan", "data", "run", "seed"}), ("resume", {"resume", "data"})):
+        if decides in given and (decided := sorted(set(given) - free)):
+            raise OptionError(f"{decided[0]} cannot be given with {decides}, which includes it; leave it out")
+    seed = given.get("seed", 0)
+    try:
+        index(seed)
+    except TypeError:
+        raise OptionError(f"seed is a whole number, not {seed!r}") from None
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"seed is a whole number from 0 to 2^63 - 1, not {seed}")
+    for name in ("minutes", "epochs"):
+        value = given.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
+            raise OptionError(f"{name} is a number over 0, a million at most, not {value!r}")
+    for name in ("plan", "resume", "data", "run"):
+        if name in given and not isinstance(given[name], (str, PathLike)):
+            raise OptionError(f"{name} is a path, not {given[name]!r}")
+    if not isinstance(given.get("recipe", ""), (str, Recipe)):
+        raise OptionError(f"recipe is a name or a nin.Recipe, not {given['recipe']!r}")
+
+
+def _recipe_maker(recipe: str | Recipe | None, network: str | None) -> Callable[[float | None], Recipe]:
+    """Return a function that makes the recipe for a number of epochs, or of its own length for None."""
+
+    def make(epochs: float | None) -> Recipe:
+        if not isinstance(recipe, Recipe):
+            return named_recipe(recipe or "quick", network or "nin", epochs)
+        changes = {"network": network, "epochs": epochs}
+        return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+
+    return make
+
+
+def _make_plan(
+    make_recipe: Callable[[float | None], Recipe],
+    epochs: float | None,
+    minutes: float | None,
+    splits: Splits,
+    seed: int,
+    device: torch.device,
+    started: float,
+) -> tuple[Plan, Pace | None]:
+    """Resolve the recipe into a plan; with minutes, of as many epochs as they allow, and with the measured pace."""
+    plan = resolve(make_recipe(epochs), splits.train, index(seed), device)
+    check_fit(plan, splits.train)
+    if minutes is None:
+        return plan, None
+    pace = measure(plan, splits)
+    epochs, intervals = fit_to_budget(minutes, started, pace, plan.recipe, splits.train)
+    recipe = make_recipe(epochs)
+    steps_per_interval, schedule = resolve_schedule(recipe, len(splits.train), intervals)
+    timed = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
+    return replace(plan, **timed, minutes=float(minutes)), pace

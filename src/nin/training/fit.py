@@ -1,0 +1,226 @@
+"""How is a network trained? One loop over any module, as a generator of events; it prints and writes nothing."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nin.data.images import LabelledImages
+from nin.device import autocast, keep_freed_memory
+from nin.errors import RunError
+from nin.metrics import top1_accuracy
+from nin.networks.forward import channels_last, compute_logits
+from nin.training.augmentation import augment, views_of_interval
+from nin.training.events import Event, Revision, State, Step, Trouble, Validation
+from nin.training.health import Health, not_finite
+from nin.training.optimizer import Optimizer
+from nin.training.plan import Plan
+
+STEPS_PER_SYNC = 20  # how often an accelerator is asked for its loss: each time it has to finish what it was given
+SECONDS_PER_STATE = 60  # how long a training may go on without a state to resume from
+
+
+def keep_plan(plan: Plan, validation: Validation) -> Plan:
+    """Return the plan as it is."""
+    return plan
+
+
+class Training:
+    """A training from its first step, or from a state, to the plan's last: the one owner of all that changes in it.
+
+    Order, augmentation and dropout are functions of the seed and the step: the same plan gives the same weights on the
+    same processor with the same number of threads, whether it runs through or is resumed from a state. PyTorch's global
+    generator is seeded at each step.
+
+    Args:
+        network: any module that returns logits; trained in place, on the plan's device, channels-last.
+        train: images to train on.
+        validation: images to validate on after each interval.
+        plan: what to do.
+        state: a `State` to resume from.
+        started: the `time.monotonic()` at which the run began; default: now.
+
+    Raises:
+        RunError: the state is of another network.
+
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        train: LabelledImages,
+        validation: LabelledImages,
+        plan: Plan,
+        state: State | None = None,
+        started: float | None = None,
+    ) -> None:
+        self.plan, self.network, self.validation = plan, network, validation
+        self.started = time.monotonic() if started is None else started
+        self.device = torch.device(plan.device)
+        keep_freed_memory()
+        channels_last(network.to(self.device))
+        self.images, self.labels = train.images.to(self.device), train.labels.to(self.device)
+        self.optimizer = Optimizer(network, plan.recipe, plan.precision)
+        self.health = Health()
+        self.step = 0  # steps made in the whole plan
+        self.interval_seconds = 0.0
+        self.interval_totals = torch.zeros(2, dtype=torch.float32, device=self.device)  # loss, accuracy
+        self.validations: list[Validation] = []
+        self.troubles: list[Trouble] = []
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def epoch(self) -> float:
+        """Passes through the training images so far."""
+        return self.epochs_of(self.step)
+
+    def epochs_of(self, steps: int) -> float:
+        """Return how many passes through the training images so many steps are."""
+        return steps * self.plan.recipe.batch_size / len(self.images)
+
+    def fit(self, revise: Callable[[Plan, Validation], Plan] = keep_plan) -> Iterator[Event]:
+        """Train to the end of the plan, or until the network is dead, and yield events as they happen.
+
+        Args:
+            revise: called after each validation but the last with the plan and the validation; returns the plan to
+                go on with, in which the intervals that are done stay as they are.
+
+        """
+        interval = 0
+        while interval < self.plan.intervals:
+            begin = sum(self.plan.steps_per_interval[:interval])
+            end = begin + self.plan.steps_per_interval[interval]
+            interval += 1
+            if self.step >= end:
+                continue
+            for event in self._train_interval(begin, end):
+                yield event
+                if isinstance(event, Trouble) and event.kind == "dead":
+                    return
+            validation = self._validate(end - begin)
+            yield validation
+            if not math.isfinite(validation.validation_loss):
+                yield self._note(not_finite(self.plan, self.step, validation.validation_loss))
+                return
+            yield self.state()
+            if interval < self.plan.intervals:
+                revised = revise(self.plan, validation)
+                if revised != self.plan:
+                    self.plan = revised
+                    yield Revision(revised)
+
+    def interrupt(self) -> Trouble:
+        """Note that the training was stopped from outside after its last step."""
+        return self._note(
+            Trouble(
+                "interrupted",
+                self.step,
+                f"Ctrl-C stopped the training after step {self.step} of {self.plan.steps}; the model is saved as it "
+                "was then.",
+            )
+        )
+
+    def state(self) -> State:
+        """Return the state after the last step."""
+        return State(
+            step=self.step,
+            interval_seconds=self.interval_seconds,
+            interval_totals=self.interval_totals,
+            network=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            health=dict(vars(self.health)),
+            validations=msgspec.to_builtins(self.validations),
+            troubles=msgspec.to_builtins(self.troubles),
+            elapsed=time.monotonic() - self.started,
+        )
+
+    def _restore(self, state: State) -> None:
+        try:
+            self.network.load_state_dict(state.network)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.step, self.interval_seconds = state.step, state.interval_seconds
+            self.interval_totals.copy_(state.interval_totals)
+            vars(self.health).update(state.health)
+            self.validations = msgspec.convert(state.validations, list[Validation])
+            self.troubles = msgspec.convert(state.troubles, list[Trouble])
+        except (KeyError, TypeError, ValueError, RuntimeError, msgspec.ValidationError) as error:
+            raise RunError("the state is of another network than the plan's: was plan.json changed?") from error
+
+    def _train_interval(self, begin: int, end: int) -> Iterator[Event]:
+        """Make the steps of one interval that are not yet made, from `begin` to `end` in the whole plan."""
+        self.network.train()
+        views = views_of_interval(self.plan, begin, end, len(self.images)).to(self.device)
+        steps_at_sync, total_at_sync = self.step, self.interval_totals[0].item()
+        synced = saved = time.perf_counter()
+        for index, *augmentation in views.steps(self.step - begin):
+            logits = self._make_step(index, *augmentation)
+            if self.device.type != "cpu" and self.step % STEPS_PER_SYNC and self.step < end:
+                continue
+            total, made = self.interval_totals[0].item(), self.step - steps_at_sync
+            seconds = time.perf_counter() - synced
+            self.interval_seconds += seconds
+            loss = (total - total_at_sync) / made
+            trouble = self.health.check(self.plan, self.step, loss, made, logits)
+            if trouble:
+                yield self._note(trouble)
+                if trouble.kind == "dead":
+                    return
+            yield Step(self.step, self.epoch, loss, made * self.plan.recipe.batch_size / seconds)
+            if self.step < end and time.perf_counter() - saved > SECONDS_PER_STATE:
+                yield self.state()
+                saved = time.perf_counter()
+            # What the receiver of the events does is not part of the training's time.
+            steps_at_sync, total_at_sync, synced = self.step, total, time.perf_counter()
+
+    def _make_step(self, index: Tensor, *augmentation: Any) -> Tensor:
+        """Make one optimizer step on the images at `index`, and return their logits."""
+        plan = self.plan
+        torch.manual_seed(seed_for_step(plan.seed, self.step))
+        images, labels = augment(self.images[index], *augmentation), self.labels[index]
+        with autocast(self.device, plan.precision):
+            logits = self.network(plan.preprocessing(images)).float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step(plan.learning_rate_factor(self.step + 0.5))
+        self.step += 1
+        with torch.no_grad():
+            self.interval_totals += torch.stack([loss, (logits.argmax(1) == labels).float().mean()])
+        return logits
+
+    def _validate(self, steps: int) -> Validation:
+        """Validate the network after an interval of so many steps, and begin the next."""
+        plan, labels = self.plan, self.validation.labels.to(self.device)
+        train_loss, train_accuracy = (self.interval_totals / steps).tolist()
+        logits = compute_logits(self.network, self.validation.images, plan.preprocessing, plan.precision)
+        loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing).item()
+        validation = Validation(
+            step=self.step,
+            epoch=self.epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            validation_loss=loss,
+            validation_accuracy=top1_accuracy(logits, labels),
+            images_per_second=steps * plan.recipe.batch_size / self.interval_seconds,
+            seconds=self.interval_seconds,
+        )
+        self.validations.append(validation)
+        self.interval_totals.zero_()
+        self.interval_seconds = 0.0
+        return validation
+
+    def _note(self, trouble: Trouble) -> Trouble:
+        self.troubles.append(trouble)
+        return trouble
+
+
+def seed_for_step(seed: int, step: int) -> int:
+    """Return a generator's seed for one step, so that (seed 0, step 2) and (seed 1, step 1) share nothing."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])

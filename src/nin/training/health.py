@@ -1,0 +1,59 @@
+"""Does a training still learn? Notices a dead network, and a loss that stays at chance."""
+
+import math
+
+from torch import Tensor
+
+from nin.training.events import Trouble
+from nin.training.plan import Plan
+
+STALL_WINDOW = 100  # steps over which the loss must have left ln(classes)
+STALL_MARGIN = 0.01  # nats
+
+
+class Health:
+    """Watches losses and logits. `check` is given each loss and the batch's logits, in order."""
+
+    def __init__(self) -> None:
+        self.total, self.steps = 0.0, 0  # sum of the losses of the current window, and its steps
+        self.warned = False
+
+    def check(self, plan: Plan, step: int, loss: float, steps: int, logits: Tensor) -> Trouble | None:
+        """Return what is wrong after `step`, if anything is; `loss` is the mean over the last `steps`."""
+        if not math.isfinite(loss):
+            return not_finite(plan, step, loss)
+        if not logits.any():
+            return Trouble(
+                "dead",
+                step,
+                f"every logit of the batch in step {step} is exactly zero: the last ReLU lets nothing through, no "
+                f"gradient flows back, and the accuracy stays at chance. {_advice(plan)}",
+            )
+        if step > plan.warm_up_steps and not self.warned:
+            self.total, self.steps = self.total + loss * steps, self.steps + steps
+            if self.steps >= STALL_WINDOW:
+                return self._close_window(plan, step)
+        return None
+
+    def _close_window(self, plan: Plan, step: int) -> Trouble | None:
+        mean, window, chance = self.total / self.steps, self.steps, math.log(plan.num_classes)
+        self.total, self.steps = 0.0, 0
+        if abs(mean - chance) >= STALL_MARGIN:
+            return None
+        self.warned = True
+        return Trouble(
+            "stalled",
+            step,
+            f"the loss has stayed at ln({plan.num_classes}) = {chance:.3f}, the loss of guessing, for {window} steps: "
+            f"the network does not learn yet and may never. {_advice(plan)}",
+        )
+
+
+def not_finite(plan: Plan, step: int, loss: float) -> Trouble:
+    """Return the trouble of a loss that is infinite or not a number."""
+    message = f"the loss became {loss} in step {step}: the steps were too large for these weights. {_advice(plan)}"
+    return Trouble("dead", step, message)
+
+
+def _advice(plan: Plan) -> str:
+    return "Try another seed" + ("." if plan.recipe.name == "quick" else ", or the recipe quick.")

@@ -1,0 +1,71 @@
+"""Which network does training start from, and which does it end with? Built by seed; folded and complete at the end."""
+
+import copy
+
+import torch
+from torch import nn
+
+from nin.data.images import LabelledImages
+from nin.networks.batch_norm import fold, with_batch_norm
+from nin.networks.forward import channels_last, compute_logits
+from nin.networks.initialisation import initialise
+from nin.networks.registry import build_network, find_network
+from nin.training.plan import Plan
+from nin.training.recipe import Recipe
+
+IMAGES_FOR_SHIFT = 2000  # of the training images, to find the lowest logit by
+
+
+def initial_network(plan: Plan) -> nn.Module:
+    """Build the network that the plan trains, initialised by its seed; the CPU's generator is left as it was."""
+    recipe = plan.recipe
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        network = _build(plan, final_relu=recipe.final_relu)
+        initialise(network, recipe.initialisation)
+    return with_batch_norm(network) if recipe.batch_norm else network
+
+
+def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
+    """Return the network to save, in `eval` mode: a copy with batch norm folded and the last ReLU in its place."""
+    folded = fold(network)
+    if trained_without_final_relu(plan.recipe):
+        images = train.images[:IMAGES_FOR_SHIFT]
+        lowest = compute_logits(folded, images, plan.preprocessing).min().item()
+        complete = _build(plan, final_relu=True)
+        complete.load_state_dict(folded.state_dict(), strict=True)
+        folded = shift_logits(complete, lowest).to(plan.device)
+    return channels_last(folded).eval()
+
+
+def trained_without_final_relu(recipe: Recipe) -> bool:
+    """Return whether the recipe's network ends in a ReLU that is left out in training."""
+    return find_network(recipe.network).cells is not None and not recipe.final_relu
+
+
+def shift_logits(network: nn.Module, lowest: float) -> nn.Module:
+    """Return a copy whose last biases are raised so that a final ReLU cuts no logit, in `eval` mode.
+
+    Softmax does not change when one number is added to every logit. So -`lowest`, where `lowest` is the least logit of
+    many images, is added to the last convolution's biases. A final ReLU and max pool then change no logit of theirs:
+    what is cut are cells of the class maps that lie below every logit, and that the pool never picks. A later image's
+    logit under `lowest` is cut to zero, the least there is.
+    """
+    shifted = copy.deepcopy(network).eval()
+    *_, last = (module for module in shifted.modules() if isinstance(module, nn.Conv2d))
+    assert last.bias is not None
+    with torch.no_grad():
+        last.bias -= min(lowest, 0.0)
+    return shifted
+
+
+def _build(plan: Plan, *, final_relu: bool) -> nn.Module:
+    recipe = plan.recipe
+    return build_network(
+        recipe.network,
+        plan.preprocessing.channels,
+        plan.num_classes,
+        recipe.size,
+        final_relu=final_relu,
+        dropout=recipe.dropout,
+    )

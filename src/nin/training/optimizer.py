@@ -1,0 +1,106 @@
+"""How do the weights change in a step? SGD, and Muon for the weights of convolutions."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nin.device import Precision
+from nin.training.recipe import Recipe
+
+QUINTIC = (3.4445, -4.775, 2.0315)  # a, b, c of a x + b x^3 + c x^5, which takes 0..1 near 1 in five iterations
+ITERATIONS = 5
+
+
+class Optimizer:
+    """Updates a network's parameters as a recipe says: the weights of convolutions by Muon, everything else by SGD.
+
+    Everything else is norms, biases and dense layers. `precision` is that of Muon's matrix products.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Recipe, precision: Precision = "float32") -> None:
+        highest = recipe.muon_learning_rate
+        weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)] if highest else []
+        ids = {id(weight) for weight in weights}
+        rest = [parameter for parameter in network.parameters() if id(parameter) not in ids]
+        self.optimizers: list[tuple[torch.optim.Optimizer, float]] = []  # each with its highest learning rate
+        if weights:
+            muon = Muon(weights, highest, recipe.momentum, getattr(torch, precision))
+            self.optimizers.append((muon, highest))
+        if rest:
+            sgd = torch.optim.SGD(
+                rest,
+                lr=recipe.learning_rate,
+                momentum=recipe.momentum,
+                nesterov=recipe.momentum > 0,
+                weight_decay=recipe.weight_decay,
+            )
+            self.optimizers.append((sgd, recipe.learning_rate))
+
+    def zero_grad(self) -> None:
+        """Reset the gradients."""
+        for optimizer, _ in self.optimizers:
+            optimizer.zero_grad()
+
+    def step(self, factor: float) -> None:
+        """Update every parameter by its gradient, at `factor` times the recipe's learning rates."""
+        for optimizer, highest in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = highest * factor
+            optimizer.step()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Return the state dict of each optimizer."""
+        return [optimizer.state_dict() for optimizer, _ in self.optimizers]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Restore what `state_dict` returned."""
+        for (optimizer, _), state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised, for convolutions' weights (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+
+    Each weight's momentum is replaced by the nearest orthogonal matrix, so that a step changes the layer equally in all
+    directions. The same as `torch.optim.Muon` without weight decay, which takes matrices only and computes in bf16 on
+    every processor: a hundred times slower where that is emulated.
+    """
+
+    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float, precision: torch.dtype) -> None:
+        super().__init__(weights, {"lr": lr, "momentum": momentum})
+        self.precision = precision
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Update the weights that have gradients."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = weight.grad.lerp(state["momentum"], group["momentum"])  # Nesterov's
+                # (out channels, kernel height x kernel width x in channels), as channels-last memory has them.
+                rows = ahead.permute(0, 2, 3, 1)
+                update = orthogonalise(rows.flatten(1), self.precision)
+                scale = math.sqrt(max(1.0, update.shape[0] / update.shape[1]))
+                weight.add_(update.view(rows.shape).permute(0, 3, 1, 2), alpha=-group["lr"] * scale)
+
+
+def orthogonalise(matrix: Float[Tensor, "rows columns"], precision: torch.dtype) -> Float[Tensor, "rows columns"]:
+    """Return nearly U V' of a matrix U S V', by five Newton-Schulz iterations; singular values end near 1."""
+    a, b, c = QUINTIC
+    x = matrix.to(precision)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.T if tall else x).contiguous()

@@ -1,0 +1,164 @@
+"""What will a run do, before anything is known of data and machine? The recipe, and the named recipes."""
+
+from typing import Literal, get_args
+
+import msgspec
+from msgspec.structs import replace
+
+from nin.errors import OptionError
+from nin.networks.registry import LARGEST_SIZE, find_network
+
+RecipeName = Literal["quick", "long", "long-67", "d2l"]
+Initialisation = Literal["default", "xavier", "he", "identity"]
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to do, before anything is known of the data or the machine.
+
+    Attributes:
+        name: what the report calls it.
+        network: a name of `nin.networks.registry`.
+        size: side in pixels to which images are resized.
+        epochs: passes through the training images; may be a fraction.
+        max_epochs: passes beyond which a budget of minutes is not used up, since the network would only overfit.
+        batch_size: images in a step.
+        learning_rate: the highest of SGD.
+        muon_learning_rate: the highest of Muon, which then updates the convolutions' weights; at 0, SGD updates them
+            like everything else.
+        momentum: Nesterov momentum, of both.
+        weight_decay: of what SGD updates.
+        warm_up: share of all steps in which the learning rates rise linearly from 0.
+        decay: whether they then fall linearly to 0.
+        label_smoothing: of the cross-entropy (Szegedy et al. 2015).
+        dropout: probability of the network's dropout.
+        flip: whether every second time an image is seen it is mirrored.
+        shift: pixels by which an image is shifted at most, before resizing.
+        initialisation: see `nin.networks.initialisation`.
+        normalise: whether the training images' mean is subtracted and their standard deviation divided by; otherwise
+            pixels are scaled to 0..1.
+        batch_norm: whether to train the batch-norm variant, and fold it.
+        final_relu: whether NiN is trained with its last ReLU, which can die; otherwise it is added after the training.
+        bfloat16: whether to compute in bf16 (autocast) where the hardware has it.
+
+    Raises:
+        OptionError: a value out of its range, or an unknown network.
+
+    """
+
+    name: str
+    network: str = "nin"
+    size: int = 67
+    epochs: float = 8.0
+    max_epochs: float = 100.0
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    muon_learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warm_up: float = 0.2
+    decay: bool = True
+    label_smoothing: float = 0.1
+    dropout: float = 0.0
+    flip: bool = False
+    shift: int = 0
+    initialisation: Initialisation = "he"
+    normalise: bool = True
+    batch_norm: bool = True
+    final_relu: bool = False
+    bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        find_network(self.network)
+        for field, low, high in (
+            ("size", 1, LARGEST_SIZE),
+            ("epochs", 0.001, 10_000),
+            ("max_epochs", 0.001, 10_000),
+            ("batch_size", 2 if self.batch_norm else 1, 1_000_000),
+            ("learning_rate", 0, 1000),
+            ("muon_learning_rate", 0, 1000),
+            ("momentum", 0, 0.9999),
+            ("weight_decay", 0, 1),
+            ("warm_up", 0, 1),
+            ("label_smoothing", 0, 0.9999),
+            ("dropout", 0, 0.9999),
+            ("shift", 0, 1000),
+        ):
+            value = getattr(self, field)
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise OptionError(f"{field} is from {low} to {high}, not {value}")
+        if self.initialisation not in get_args(Initialisation):
+            allowed = ", ".join(get_args(Initialisation))
+            raise OptionError(f"initialisation is one of {allowed}, not {self.initialisation!r}")
+
+
+# --- The named recipes ---
+
+FLIP_FROM = 4.0  # epochs; shorter runs are better without (docs/lab-notes.md)
+
+
+def quick(epochs: float = 8.0) -> Recipe:
+    """Train the batch-norm variant without the last ReLU at 67x67, for minutes: the default.
+
+    Muon updates the convolutions. Runs of four epochs or more see each image mirrored every second time.
+
+    Command: `nin train --minutes M --seed N`. Results: docs/time-to-accuracy.md.
+    """
+    return Recipe("quick", epochs=epochs, max_epochs=20.0, flip=epochs >= FLIP_FROM)
+
+
+def long(epochs: float = 8.0) -> Recipe:
+    """Train longer, for accuracy, at 131x131, where a class map has 3x3 cells: the package's model `fashion-mnist`.
+
+    Command: `nin train --recipe long --seed N`. Results: docs/lab-notes.md and the model card.
+    """
+    return Recipe("long", size=131, epochs=epochs, flip=True, shift=1)
+
+
+def long_67(epochs: float = 24.0) -> Recipe:
+    """Train longer, for accuracy, at 67x67, the fastest size: the package's model `fashion-mnist-fast`.
+
+    Command: `nin train --recipe long-67 --seed N`. Results: docs/lab-notes.md and the model card.
+    """
+    return Recipe("long-67", epochs=epochs, flip=True, shift=2)
+
+
+def d2l(epochs: float = 10.0) -> Recipe:
+    """Train the textbook's way: 224x224, Xavier-uniform initialisation, plain SGD, no batch norm.
+
+    Command: `nin train --recipe d2l`. Hours on a CPU; results at smaller sizes: docs/why-nin-collapses.md.
+    """
+    return Recipe(
+        "d2l",
+        size=224,
+        epochs=epochs,
+        muon_learning_rate=0.0,
+        momentum=0.0,
+        weight_decay=0.0,
+        warm_up=0.0,
+        decay=False,
+        label_smoothing=0.0,
+        dropout=0.5,
+        batch_size=128,
+        initialisation="xavier",
+        normalise=False,
+        batch_norm=False,
+        final_relu=True,
+        bfloat16=False,
+    )
+
+
+RECIPES = {"quick": quick, "long": long, "long-67": long_67, "d2l": d2l}
+
+
+def named_recipe(name: str, network: str = "nin", epochs: float | None = None) -> Recipe:
+    """Look up a recipe by name, for one of the networks; of its own length unless `epochs` is given.
+
+    Raises:
+        OptionError: no such recipe or network, or epochs out of range.
+
+    """
+    if name not in RECIPES:
+        raise OptionError(f"there is no recipe {name!r}: the recipes are {', '.join(RECIPES)}")
+    recipe = RECIPES[name]() if epochs is None else RECIPES[name](epochs)
+    return replace(recipe, network=network)
