@@ -1,100 +1,171 @@
-"""Does the answer hang on the places that class maps point at? Deletion and insertion, against two other orders.
+"""Does the answer depend on the pixels that class maps point at? Deletion and insertion, against two other orders.
 
-    python benchmarks/faithfulness.py docs/faithfulness.png
+    python benchmarks/faithfulness.py docs/faithfulness.png --images 300
 
-takes pixels of test pictures away, and brings them back, in the order of the predicted class's map, of Grad-CAM at the
-layer before (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391) and of chance, at three sizes of the input. It
-prints a table and draws the curves. Intervals are of the mean over the pictures, 95 %, and differences are taken
-picture by picture. Chooses nothing, so it may look at the test split.
+removes pixels of test images, and brings them back, in the order of the predicted class's map, in that of Grad-CAM at
+the layer before (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391) and by chance, at three input sizes. It
+prints a table and draws the curves. Intervals are of the mean over the images, 95 %, and differences are taken image by
+image. It decides nothing, so it may look at the test images.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import tyro
+from jaxtyping import Float, Int64, UInt8
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 from torch import Tensor
 from tyro.conf import Positional
 
 import nin
-from nin import runs
-from nin.classifier import Classifier
-from nin.explanation import STEPS, Curves, curves, ranked, relevance
-from nin.figures import to_png
-from nin.network import NiN
-from nin.preprocessing import prepare
+from nin.figures.style import to_png
+from nin.files import write
+from nin.inference.classifier import Classifier
+from nin.networks.nin import NiN
+from nin.networks.registry import NIN_CELLS
 
 COLOURS = {"class map": "#0b5c9e", "Grad-CAM": "#1a6e3c", "chance": "#5f5f5f"}
+STEPS = 28  # of the curves: each removes or adds 1/28 of the pixels
 
 
 def main(
-    picture: Positional[Path],
+    figure: Positional[Path],
     model: str = "fashion-mnist",
     sizes: tuple[int, ...] = (131, 195, 259),
-    pictures: int = 200,
+    images: int = 200,
 ) -> None:
-    """Measure the first test pictures at each size, print the table and draw the curves."""
+    """Measure the first test images at each size, print the table and draw the curves."""
     loaded = nin.load(model, device="cpu")
-    test = nin.fashion_mnist().test.subset(torch.arange(pictures))
+    test = nin.fashion_mnist().test.first(images)
     found: dict[int, dict[str, Curves]] = {}
     print("| input | cells | accuracy | order | deletion, area (less is better) | insertion, area (more is better) | "
-          "deletion, beyond the class map's | insertion, beyond the class map's |")  # fmt: skip
+          "deletion, minus the class map's | insertion, minus the class map's |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     for size in sizes:
-        config = replace(loaded.config, size=size)
+        config = replace(loaded.config, preprocessing=replace(loaded.config.preprocessing, size=size))
         fast = Classifier(loaded.network, config, device=loaded.device, precision=loaded.precision)
-        # Maps in float32: bf16 has ties between cells, which chance would break.
+        # Maps in float32: bf16 has ties between cells, which would be broken by chance.
         classifier = Classifier(loaded.network, config, device=loaded.device, precision="float32")
-        predicted = classifier.scores(test.images).argmax(dim=1)
+        predicted = classifier.logits(test.images).argmax(dim=1)
         accuracy = (predicted == test.labels).float().mean().item()
-        maps = classifier.class_maps(test.images)[torch.arange(pictures), predicted]
+        maps = classifier.class_maps(test.images)[torch.arange(len(test)), predicted]
         side = test.images.shape[2]
         orders = {
-            "class map": ranked(relevance(maps, size, side)),
-            "Grad-CAM": ranked(relevance(grad_cam(classifier, test.images, predicted), size, side)),
-            "chance": ranked(torch.zeros(pictures, side, side)),
+            "class map": rank_pixels(relevance(maps, size, side)),
+            "Grad-CAM": rank_pixels(relevance(grad_cam(classifier, test.images, predicted), size, side)),
+            "chance": rank_pixels(torch.zeros(len(test), side, side)),
         }
         found[size] = {name: curves(fast, test.images, order) for name, order in orders.items()}
         first = found[size]["class map"]
         for name, one in found[size].items():
-            areas = [spoken(area(one.deletion)), spoken(area(one.insertion))]
-            beyond = [spoken(area(one.deletion) - area(first.deletion), "+")]
-            beyond += [spoken(area(one.insertion) - area(first.insertion), "+")]
+            areas = [mean_and_interval(area(one.deletion)), mean_and_interval(area(one.insertion))]
+            differences = [
+                mean_and_interval(area(one.deletion) - area(first.deletion), "+"),
+                mean_and_interval(area(one.insertion) - area(first.insertion), "+"),
+            ]
             columns = [size, f"{maps.shape[1]}x{maps.shape[2]}", f"{accuracy:.3f}", name, *areas]
-            print("|", " | ".join(map(str, columns + (beyond if one is not first else ["", ""]))), "|", flush=True)
-    runs.write(picture, to_png(drawn(found)))
+            columns += differences if one is not first else ["", ""]
+            print("|", " | ".join(map(str, columns)), "|", flush=True)
+    write(figure, to_png(draw(found)))
 
 
-def grad_cam(classifier: Classifier, images: Tensor, predicted: Tensor) -> Tensor:
-    """Weight the channels before the last block by the mean gradient of the class's score: (images, cells, cells)."""
-    network, config = cast(NiN, classifier.network), classifier.config
+# --- Three orders of the pixels ---
+
+
+def relevance(maps: Float[Tensor, "images cells cells"], size: int, side: int) -> Float[Tensor, "images {side} {side}"]:
+    """Spread a map of NiN over the pixels of an image: bilinear between the centres of the cells, constant outside.
+
+    `size` is the side of the network's input, `side` that of the image that was resized to it. A cell's receptive field
+    is 195 pixels of the input, far beyond its neighbours: only its centre has a place.
+    """
+    cells = maps.shape[1]
+    edges = np.array(NIN_CELLS.edges(size, cells)) * side
+    centres = (edges[1:] + edges[:-1]) / 2
+    cell_of_pixel = np.interp(np.arange(side) + 0.5, centres, np.arange(cells))  # with fractions
+    place = torch.from_numpy(cell_of_pixel).float() * 2 / max(1, cells - 1) - 1  # as grid_sample counts, from -1 to 1
+    grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), dim=-1).expand(len(maps), -1, -1, -1)
+    return F.grid_sample(maps[:, None], grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
+
+
+def grad_cam(
+    classifier: Classifier, images: UInt8[Tensor, "images channels height width"], predicted: Int64[Tensor, "images"]
+) -> Float[Tensor, "images cells cells"]:
+    """Weight the channels before the last block by the mean gradient of the class's logit with respect to them."""
+    network = cast(NiN, classifier.network)
     found: list[Tensor] = []
     for batch, classes in zip(images.split(100), predicted.split(100), strict=True):
-        pictures = prepare(batch, config.size, config.mean, config.std)
+        inputs = classifier.config.preprocessing(batch)
         with torch.no_grad():
-            channels = network.m3(network.n3(network.m2(network.n2(network.m1(network.n1(pictures))))))
+            channels = network.m3(network.n3(network.m2(network.n2(network.m1(network.n1(inputs))))))
         channels.requires_grad_(True)
-        scores = network.flat(network.avg1(network.n4(channels)))
-        (gradient,) = torch.autograd.grad(scores.gather(1, classes[:, None]).sum(), channels)
+        logits = network.flat(network.avg1(network.n4(channels)))
+        (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), channels)
         found.append((gradient.mean((2, 3), keepdim=True) * channels).sum(1).relu().detach())
     return torch.cat(found)
 
 
-def area(curves: Tensor) -> Tensor:
-    """Give the area under each picture's curve over the share of the pixels, 0 to 1."""
-    return torch.trapezoid(curves, dx=1 / STEPS, dim=1)
+def rank_pixels(relevance: Float[Tensor, "images side side"], seed: int = 0) -> Int64[Tensor, "images pixels"]:
+    """Order the pixels of each image, the most relevant first; equally relevant ones by chance."""
+    flat = relevance.flatten(1)
+    shuffled = torch.rand(flat.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=1)
+    return shuffled.gather(1, flat.gather(1, shuffled).argsort(dim=1, descending=True, stable=True))
 
 
-def spoken(values: Tensor, sign: str = "") -> str:
-    """Write the mean over the pictures and half of its 95 % interval."""
+# --- Deletion and insertion ---
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Probability of the class that is predicted for the whole image, by image, after each step.
+
+    `deletion` begins with the whole image and removes the most relevant pixels first: the faster it falls, the more the
+    answer depends on them. `insertion` begins with nothing and adds them first: the faster it rises, the better.
+    """
+
+    deletion: Float[Tensor, "images steps"]
+    insertion: Float[Tensor, "images steps"]
+
+
+def curves(
+    classifier: Classifier,
+    images: UInt8[Tensor, "images channels side side"],
+    order: Int64[Tensor, "images pixels"],
+    steps: int = STEPS,
+) -> Curves:
+    """Remove pixels, and bring them back, in an order, and record the probabilities; a removed pixel is black.
+
+    After Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421, section 4.1.
+    """
+    rank = order.argsort(dim=1).view(len(images), 1, *images.shape[2:])  # the position of each pixel in the order
+    predicted = classifier.probabilities(images).argmax(dim=1)
+    deletion, insertion = [], []
+    for step in range(steps + 1):
+        gone = rank < step * order.shape[1] / steps
+        for curve, kept in ((deletion, ~gone), (insertion, gone)):
+            curve.append(classifier.probabilities(images * kept).gather(1, predicted[:, None]))
+    return Curves(torch.cat(deletion, dim=1), torch.cat(insertion, dim=1))
+
+
+def area(curve: Float[Tensor, "images steps"]) -> Float[Tensor, "images"]:
+    """Return the area under each image's curve over the share of the pixels, 0 to 1."""
+    return torch.trapezoid(curve, dx=1 / STEPS, dim=1)
+
+
+# --- Output ---
+
+
+def mean_and_interval(values: Float[Tensor, "images"], sign: str = "") -> str:
+    """Write the mean over the images and half of its 95 % interval."""
     return f"{values.mean():{sign}.3f} ± {1.96 * values.std() / len(values) ** 0.5:.3f}"
 
 
-def drawn(found: dict[int, dict[str, Curves]]) -> Figure:
-    """Draw a column a size: deletion above, insertion below."""
+def draw(found: dict[int, dict[str, Curves]]) -> Figure:
+    """Draw a column per size: deletion above, insertion below."""
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots(2, len(found), sharex=True, sharey=True, squeeze=False)
     shares = np.linspace(0, 1, STEPS + 1)
@@ -102,13 +173,8 @@ def drawn(found: dict[int, dict[str, Curves]]) -> Figure:
         for row, kind in enumerate(("deletion", "insertion")):
             panel = axes[row, column]
             for name, one in orders.items():
-                panel.plot(
-                    shares,
-                    getattr(one, kind).mean(dim=0),
-                    color=COLOURS[name],
-                    label=name,
-                    linestyle="-" if row else "--",
-                )
+                means, line = getattr(one, kind).mean(dim=0), "-" if row else "--"
+                panel.plot(shares, means, line, color=COLOURS[name], label=name)
             panel.set_title(f"{kind}, {size}×{size}", fontsize=10)
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(alpha=0.3)

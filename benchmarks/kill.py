@@ -1,8 +1,8 @@
-"""Does a run that is killed at random moments end with the weights of the run that never was?
+"""Does a run that is killed at random moments end with the weights of a run that was never stopped?
 
     python benchmarks/kill.py RUN --into NEW
 
-replays the plan of RUN into NEW, kills it with SIGKILL five times and resumes it each time, and compares the weights.
+trains the plan of RUN again in NEW, kills it with SIGKILL five times, resumes it each time, and compares the weights.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from typing import Annotated
 
 import tyro
 
-NIN = [sys.executable, "-c", "from nin.cli import main; main()", "train"]
+NIN_TRAIN = [sys.executable, "-c", "from nin.app.cli import main; main()", "train"]
 
 
 def main(run: Annotated[Path, tyro.conf.Positional], into: Path, kills: int = 5, longest: float = 60.0) -> None:
     """Kill and resume; `longest` is the most seconds that a process lives before it is killed."""
-    command = [*NIN, "--plan", str(run / "plan.json"), "--run", str(into)]
+    command = [*NIN_TRAIN, "--plan", str(run / "plan.json"), "--run", str(into)]
     for number in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         moment = random.uniform(8, longest)  # noqa: S311 - seconds; before 8 there may be no run folder yet
@@ -33,7 +33,7 @@ def main(run: Annotated[Path, tyro.conf.Positional], into: Path, kills: int = 5,
             break
         states = sorted(path.name for path in into.glob("state/*.pt"))
         print(f"kill {number + 1} after {moment:.1f} s, states {states}", flush=True)
-        command = [*NIN, "--resume", str(into)]
+        command = [*NIN_TRAIN, "--resume", str(into)]
     else:
         subprocess.run(command, check=True)
     digests = [

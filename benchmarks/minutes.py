@@ -1,4 +1,4 @@
-"""What accuracy do how many minutes buy? `nin train --minutes M` as users run it, over several seeds.
+"""Which accuracy do how many minutes buy? `nin train --minutes M` as users run it, over several seeds.
 
     python benchmarks/minutes.py --runs runs/minutes
 
@@ -7,7 +7,7 @@ prints the accuracy against the minutes and the time to each accuracy. Runs that
 
     python benchmarks/minutes.py --runs runs/minutes --plan runs/minutes/2-0/plan.json --seeds 0 1 2 ...
 
-trains one plan from many seeds instead.
+trains one plan with many seeds instead.
 """
 
 import json
@@ -25,11 +25,11 @@ TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94)  # of validation accuracy
 
 
 @dataclass(frozen=True)
-class Made:
-    """One run: accuracies, how often it saw each image, and the seconds that the whole command took."""
+class Run:
+    """What one run reached, in how many epochs, and the seconds that the whole command took."""
 
-    validation: float
-    test: float
+    validation_accuracy: float
+    test_accuracy: float
     epochs: float
     seconds: float
 
@@ -43,41 +43,49 @@ def main(
     """Make the runs that are not there yet, and print the tables in Markdown."""
     runs.mkdir(parents=True, exist_ok=True)
     if plan is not None:
-        made = [make(runs / f"plan-{seed}", "--plan", str(plan), "--seed", str(seed)) for seed in seeds]
-        print("| seed | validation | test |\n|---|---|---|")
-        for seed, one in zip(seeds, made, strict=True):
-            print(f"| {seed} | {one.validation:.4f} | {one.test:.4f} |")
-        print(f"| mean | {spread([one.validation for one in made])} | {spread([one.test for one in made])} |")
-        print(f"| lowest | {min(one.validation for one in made):.4f} | {min(one.test for one in made):.4f} |")
+        compare_seeds(runs, plan, seeds)
         return
-    found: dict[float, list[Made]] = {length: [] for length in minutes}
+    found: dict[float, list[Run]] = {length: [] for length in minutes}
     for seed in seeds:
         for length in minutes:
             name, options = f"{length:g}-{seed}", ("--minutes", f"{length:g}", "--seed", str(seed))
             found[length].append(make(runs / name, *options))
-    print("| minutes | the command took, of that | epochs | validation | test |\n|---|---|---|---|---|")
+    print("| minutes | share of them used | epochs | validation accuracy | test accuracy |\n|---|---|---|---|---|")
     for length, made in found.items():
-        took = ", ".join(f"{one.seconds / length / 60:.1%}" for one in made)
+        used = ", ".join(f"{one.seconds / length / 60:.1%}" for one in made)
         epochs = ", ".join(f"{one.epochs:.2f}" for one in made)
-        accuracies = f"{spread([one.validation for one in made])} | {spread([one.test for one in made])}"
-        print(f"| {length:g} | {took} | {epochs} | {accuracies} |")
+        validation, test = [one.validation_accuracy for one in made], [one.test_accuracy for one in made]
+        print(f"| {length:g} | {used} | {epochs} | {spread(validation)} | {spread(test)} |")
     print("\n| validation accuracy | the fewest of these minutes whose mean reaches it |\n|---|---|")
     for target in TARGETS:
-        enough = [length for length in sorted(found) if mean(one.validation for one in found[length]) >= target]
+        enough = [
+            length for length in sorted(found) if mean(one.validation_accuracy for one in found[length]) >= target
+        ]
         print(f"| {target} | {f'{enough[0]:g}' if enough else 'more than these'} |")
 
 
-def make(run: Path, *options: str) -> Made:
-    """Make the run by a command of its own, or read it if it is there."""
-    took = run.parent / f"{run.name}.seconds"
-    if not took.exists():
-        began = time.perf_counter()
-        command = [sys.executable, "-c", "from nin.cli import main; main()", "train", "--run", str(run), *options]
+def compare_seeds(runs: Path, plan: Path, seeds: tuple[int, ...]) -> None:
+    """Train one plan with each seed, and print the table in Markdown."""
+    made = [make(runs / f"plan-{seed}", "--plan", str(plan), "--seed", str(seed)) for seed in seeds]
+    validation, test = [one.validation_accuracy for one in made], [one.test_accuracy for one in made]
+    print("| seed | validation accuracy | test accuracy |\n|---|---|---|")
+    for seed, one in zip(seeds, made, strict=True):
+        print(f"| {seed} | {one.validation_accuracy:.4f} | {one.test_accuracy:.4f} |")
+    print(f"| mean | {spread(validation)} | {spread(test)} |")
+    print(f"| lowest | {min(validation):.4f} | {min(test):.4f} |")
+
+
+def make(run: Path, *options: str) -> Run:
+    """Make the run in a process of its own, or read it if it is there."""
+    seconds = run.parent / f"{run.name}.seconds"
+    if not seconds.exists():
+        started = time.perf_counter()
+        command = [sys.executable, "-c", "from nin.app.cli import main; main()", "train", "--run", str(run), *options]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        took.write_text(str(time.perf_counter() - began))
-    result, plan = (json.loads((run / f"{name}.json").read_text()) for name in ("result", "plan"))
-    epochs = sum(plan["steps_by_epoch"]) * plan["recipe"]["batch_size"] / 55_000
-    made = Made(result["validation_accuracy"], result["test_accuracy"], epochs, float(took.read_text()))
+        seconds.write_text(str(time.perf_counter() - started))
+    result = json.loads((run / "result.json").read_text())
+    values = (result[name] for name in ("validation_accuracy", "test_accuracy", "epochs"))
+    made = Run(*values, seconds=float(seconds.read_text()))
     print(f"{run.name}: {made}", file=sys.stderr, flush=True)
     return made
 

@@ -17,14 +17,13 @@ import reference
 import torch
 import torch.nn.functional as F
 
-from nin.data import fashion_mnist
-from nin.devices import autocast, find_device
-from nin.experiment import build
-from nin.memory import keep_freed_memory
-from nin.optimiser import Optimiser
-from nin.planning import resolve
-from nin.preprocessing import channels_last, prepare
-from nin.recipe import Recipe, quick
+from nin.data.fashion_mnist import fashion_mnist
+from nin.device import autocast, find_device, keep_freed_memory
+from nin.networks.forward import channels_last
+from nin.training.network import initial_network
+from nin.training.optimizer import Optimizer
+from nin.training.plan import resolve
+from nin.training.recipe import quick
 
 ROUNDS, STEPS, BATCH = 7, 15, 128
 VARIANTS = {
@@ -46,20 +45,20 @@ def main() -> None:
         for name in VARIANTS
     ]
     for worker in workers:
-        ask(worker)  # warms up
+        ask(worker)  # warm-up
     rounds = [[ask(worker) for worker in workers] for _ in range(ROUNDS)]
     for worker in workers:
         worker.kill()
     print("| what | images/s | to the reference | to the row above |\n|---|---|---|---|")
-    for place, name in enumerate(VARIANTS):
-        speed = median(speeds[place] for speeds in rounds)
-        whole = median(speeds[place] / speeds[0] for speeds in rounds)
-        step = median(speeds[place] / speeds[max(0, place - 1)] for speeds in rounds)
-        print(f"| {name} | {speed:,.0f} | {whole:.2f} | {step:.2f} |")
+    for row, name in enumerate(VARIANTS):
+        speed = median(speeds[row] for speeds in rounds)
+        ratio = median(speeds[row] / speeds[0] for speeds in rounds)
+        gain = median(speeds[row] / speeds[max(0, row - 1)] for speeds in rounds)
+        print(f"| {name} | {speed:,.0f} | {ratio:.2f} | {gain:.2f} |")
 
 
 def ask(worker: subprocess.Popen[str]) -> float:
-    """Let a worker make some steps and give its images/s."""
+    """Let a worker make some steps, and return its images/s."""
     pipe_in, pipe_out = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
     pipe_in.write("\n")
     pipe_in.flush()
@@ -68,7 +67,7 @@ def ask(worker: subprocess.Popen[str]) -> float:
 
 def work(changes: set[str]) -> None:
     """Make steps whenever a line comes in, and answer with the images/s."""
-    train = fashion_mnist().train.subset(torch.arange(12_800))
+    train = fashion_mnist().train.first(12_800)
     batch = 256 if "256" in changes else BATCH
     if "memory" in changes:
         keep_freed_memory()
@@ -78,23 +77,23 @@ def work(changes: set[str]) -> None:
             images, seconds = zip(*(next(steps) for _ in range(STEPS)), strict=True)
             print(sum(images) / sum(seconds), flush=True)
         return
-    recipe: Recipe = quick()
+    recipe = quick()
     plan = resolve(recipe, train, 0, find_device("cpu"))
-    network = build(plan, 1) if "norm" in changes else reference.network()
+    network = initial_network(plan) if "norm" in changes else reference.network()
     network.train()
     if "channels last" in changes:
         channels_last(network)
-    muon = Optimiser(network, recipe, plan.precision) if "muon" in changes else None
+    muon = Optimizer(network, recipe, plan.precision) if "muon" in changes else None
     sgd = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in sys.stdin:
-        began = perf_counter()
+        started = perf_counter()
         for index in torch.randperm(len(train))[: STEPS * batch].view(STEPS, batch):
-            pictures = prepare(train.images[index], 67, plan.mean, plan.std)
+            images = plan.preprocessing(train.images[index])
             if "channels last" not in changes:
-                pictures = pictures.contiguous()
+                images = images.contiguous()
             with autocast(torch.device("cpu"), "bfloat16") if "bf16" in changes else nullcontext():
-                output = network(pictures).float()
-            loss = F.cross_entropy(output, train.labels[index])
+                logits = network(images).float()
+            loss = F.cross_entropy(logits, train.labels[index])
             sgd.zero_grad()
             loss.backward()
             if muon is None:
@@ -102,7 +101,7 @@ def work(changes: set[str]) -> None:
             else:
                 muon.step(0.1)
             _ = loss.item()
-        print(STEPS * batch / (perf_counter() - began), flush=True)
+        print(STEPS * batch / (perf_counter() - started), flush=True)
 
 
 if __name__ == "__main__":

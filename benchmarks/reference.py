@@ -1,7 +1,9 @@
-"""What is our speed compared with? The seed's network and loop as plain PyTorch code writes them, and nothing of ours.
+"""What is our speed compared with? The textbook's NiN as listed and its loop in plain PyTorch, with nothing of ours.
 
-Eager, float32, contiguous, a `DataLoader` over the data set. Pictures are resized a batch at a time, which is kinder to
-the reference than the usual resize of each picture by itself in the data set.
+No command of its own: `speed.py`, `optimisations.py` and `predict.py` import it.
+
+Eager, float32, contiguous, a `DataLoader` over the data set. Images are resized a batch at a time, which is kinder to
+the reference than the usual resize of each image by itself in the data set.
 """
 
 import time
@@ -14,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 def network() -> nn.Module:
-    """Write down the seed's network, with the textbook's Xavier-uniform weights."""
+    """Build the textbook's NiN as listed, with the textbook's Xavier-uniform initialisation."""
 
     def block(channels: int, out: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
         return [
@@ -44,30 +46,30 @@ def network() -> nn.Module:
     return net
 
 
-def prepare(images: Tensor, size: int) -> Tensor:
-    """Scale uint8 pictures of (batch, 1, 28, 28) to 0..1 and resize them to `size` pixels a side."""
+def preprocess(images: Tensor, size: int) -> Tensor:
+    """Scale uint8 images of (batch, 1, 28, 28) to 0..1 and resize them to `size` pixels a side."""
     return F.interpolate(images.float() / 255, size=(size, size), mode="bilinear")
 
 
 def train(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[int, float]]:
-    """Train without end by plain SGD; yield each step's number of images and seconds, the data's loading included."""
+    """Train without end by plain SGD; yield each step's number of images and seconds, data loading included."""
     net = network().train()
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     loader = DataLoader(TensorDataset(images, labels), batch_size=128, shuffle=True, drop_last=True)
     while True:
-        began = time.perf_counter()
-        for batch, target in loader:
-            loss = F.cross_entropy(net(prepare(batch, size)), target)
-            optimiser.zero_grad()
+        started = time.perf_counter()
+        for batch, targets in loader:
+            loss = F.cross_entropy(net(preprocess(batch, size)), targets)
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             _ = loss.item()
-            yield len(batch), time.perf_counter() - began
-            began = time.perf_counter()
+            yield len(batch), time.perf_counter() - started
+            started = time.perf_counter()
 
 
 def predict(net: nn.Module, images: Tensor, size: int) -> Tensor:
-    """Predict the class of each picture, 256 at a time."""
+    """Predict the class of each image, 256 at a time."""
     net.eval()
     with torch.no_grad():
-        return torch.cat([net(prepare(batch, size)).argmax(dim=1) for batch in images.split(256)])
+        return torch.cat([net(preprocess(batch, size)).argmax(dim=1) for batch in images.split(256)])

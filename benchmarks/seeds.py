@@ -1,26 +1,28 @@
-"""What does a recipe reach, over several seeds, on the validation split? The test split is not read here.
+"""What does a recipe reach, over several seeds, on the validation images? The test images are not read here.
 
-    python benchmarks/seeds.py --seeds 0 1 2 --change epochs=1 initialisation=default --out FILE.jsonl
+    python benchmarks/seeds.py --recipe d2l --seeds 0 1 2 --change epochs=1 size=67 --out FILE.jsonl
 
-prints a line a seed and their mean with its 95 % t-interval, and adds one JSON line a seed to FILE.jsonl.
+prints a line per seed and their mean with its 95 % t-interval, and appends a JSON line per seed to FILE.jsonl.
 """
 
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import msgspec
 import numpy as np
+import torch
 import tyro
-from torch import nn
 
-from nin.data import LabelledImages, fashion_mnist
-from nin.devices import find_device
-from nin.evaluation import evaluate, scores
-from nin.experiment import build, ship
-from nin.planning import resolve
-from nin.recipe import Recipe, RecipeName, named
-from nin.training import Epoch, Trouble, fit
+from nin.data.fashion_mnist import fashion_mnist
+from nin.data.images import LabelledImages
+from nin.device import find_device
+from nin.metrics import Evaluation, evaluate_logits
+from nin.networks.forward import compute_logits
+from nin.training.fit import Training
+from nin.training.network import final_network, initial_network
+from nin.training.plan import Plan, resolve
+from nin.training.recipe import Recipe, RecipeName, named_recipe
 
 # Student's t, 97.5 %, for 1 to 20 degrees of freedom.
 T = (
@@ -37,77 +39,69 @@ def main(
     data: Path | None = None,
     out: Path | None = None,
 ) -> None:
-    """Train a recipe, some of its fields changed, once for each seed; validate the network that ships.
+    """Train a recipe, with some of its fields changed, once per seed, and validate the final network.
 
-    `classes` takes the first of them alone.
+    `classes` keeps only the first so many of the ten.
     """
-    passes = [float(value) for field, _, value in (one.partition("=") for one in change) if field == "epochs"]
-    chosen = changed(named(recipe, epochs=passes[-1] if passes else None), change)  # a recipe goes by its length
-    train, validation = (first(part, classes) for part in fashion_mnist(data)[:2])
-    reached: list[float] = []
+    chosen = change_recipe(recipe, change)
+    splits = fashion_mnist(data)
+    train, validation = keep_classes(splits.train, classes), keep_classes(splits.validation, classes)
+    accuracies: list[float] = []
     for seed in seeds:
         plan = resolve(chosen, train, seed, find_device("auto"))
-        network: nn.Module = build(plan, train.images.shape[1])
-        epochs: list[Epoch] = []
-        troubles: list[str] = []
-        for event in fit(network, train, validation, plan):
-            match event:
-                case Epoch():
-                    epochs.append(event)
-                case Trouble():
-                    troubles.append(f"{event.kind} in step {event.step}")
-                case _:
-                    pass
-        shipped = ship(network, plan, train)
-        found = scores(shipped, validation.images, plan.sizes[-1], plan.mean, plan.std)
-        held_out = evaluate(found, validation.labels)
-        reached.append(held_out.accuracy)
-        seconds = sum(epoch.seconds for epoch in epochs)
-        print(f"seed {seed}: validation {held_out.accuracy:.4f}, {seconds:.0f} s {' '.join(troubles)}", flush=True)
+        training, final = train_plan(plan, train, validation)
+        seconds = sum(one.seconds for one in training.validations)
+        troubles = [f"{trouble.kind} in step {trouble.step}" for trouble in training.troubles]
+        print(f"seed {seed}: validation {final.accuracy:.4f}, {seconds:.0f} s {' '.join(troubles)}", flush=True)
+        accuracies.append(final.accuracy)
         if out is not None:
             line = {
                 "recipe": recipe,
                 "change": list(change),
                 "classes": classes,
                 "seed": seed,
-                "validation_accuracy": held_out.accuracy,
-                "validation_loss": held_out.loss,
+                "validation_accuracy": final.accuracy,
+                "validation_loss": final.loss,
                 "seconds": seconds,
                 "troubles": troubles,
-                "by_epoch": [epoch.validation_accuracy for epoch in epochs],
-                "train_loss": [epoch.train_loss for epoch in epochs],
-                "plan": asdict(plan),
+                "validations": msgspec.to_builtins(training.validations),
+                "plan": msgspec.to_builtins(plan),
             }
             with out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-    average = f"mean {np.mean(reached):.4f} +- {half_interval(reached):.4f}, lowest {min(reached):.4f}"
+    average = f"mean {np.mean(accuracies):.4f} ± {half_interval(accuracies):.4f}, lowest {min(accuracies):.4f}"
     print(f"{recipe} {' '.join(change)}: {average}", flush=True)
 
 
+def train_plan(plan: Plan, train: LabelledImages, validation: LabelledImages) -> tuple[Training, Evaluation]:
+    """Train to the end of the plan, and evaluate the final network, in float32, on the validation images."""
+    training = Training(initial_network(plan), train, validation, plan)
+    for _ in training.fit():
+        pass
+    network = final_network(training.network, plan, train)
+    logits = compute_logits(network, validation.images, plan.preprocessing)
+    return training, evaluate_logits(logits, validation.labels, validation.names)
+
+
 def half_interval(values: list[float]) -> float:
-    """Give half of the 95 % t-interval of the mean of 2 to 21 values."""
+    """Return half of the 95 % t-interval of the mean of 2 to 21 values; NaN for other numbers of values."""
     if not 2 <= len(values) <= len(T) + 1:
         return float("nan")
     return float(T[len(values) - 2] * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
-def first(images: LabelledImages, classes: int) -> LabelledImages:
-    """Keep the pictures of the first so many classes."""
-    kept = images.labels < classes
+def keep_classes(images: LabelledImages, classes: int) -> LabelledImages:
+    """Keep the images of the first so many classes."""
+    kept = torch.nonzero(images.labels < classes).flatten()
     return LabelledImages(images.images[kept], images.labels[kept], images.names[:classes])
 
 
-def changed(recipe: Recipe, changes: tuple[str, ...]) -> Recipe:
-    """Replace fields of the recipe; each value is read as the field's present type. `size=99` means 99 throughout."""
-    values: dict[str, Any] = {}
-    for change in changes:
-        field, _, text = change.partition("=")
-        old = getattr(recipe, field)
-        if field == "size":
-            recipe = recipe.at(int(text))
-            continue
-        values[field] = {"True": True, "False": False}[text] if isinstance(old, bool) else type(old)(text)
-    return replace(recipe, **values)
+def change_recipe(name: str, changes: tuple[str, ...]) -> Recipe:
+    """Return a named recipe with some fields replaced, each given as "field=value"."""
+    values = {field: value for field, _, value in (change.partition("=") for change in changes)}
+    # The epochs first: whether quick flips depends on them.
+    recipe = named_recipe(name, epochs=float(values["epochs"]) if "epochs" in values else None)
+    return msgspec.convert(msgspec.to_builtins(recipe) | values, Recipe, strict=False)
 
 
 if __name__ == "__main__":

@@ -2,39 +2,49 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from program_around import SETTINGS, program_around
 
-from nin.evaluation import (
+from nin.metrics import (
     calibration,
-    class_precision,
-    class_recall,
-    evaluate,
-    evaluating,
+    confusion_matrix,
+    evaluate_logits,
     fit_temperature,
     most_confident_mistakes,
-    scores,
+    top1_accuracy,
     wilson_interval,
 )
-from nin.network import NiN
-from nin.preprocessing import prepare
+
+LABELS = ("shirt", "shoe", "bag")
 
 
-def test_a_hand_count():
-    found = torch.tensor([[2.0, 1, 0], [0, 3, 1], [0, 3, 1], [1, 0, 0]])
-    evaluation = evaluate(found, torch.tensor([0, 1, 2, 0]))
+def test_an_evaluation_is_that_of_a_hand_count():
+    logits = torch.tensor([[2.0, 1, 0], [0, 3, 1], [0, 3, 1], [1, 0, 0]])
+    evaluation = evaluate_logits(logits, torch.tensor([0, 1, 2, 0]), LABELS)
+    assert (evaluation.images, evaluation.labels) == (4, LABELS)
     assert evaluation.accuracy == 0.75
-    assert evaluation.confusion.tolist() == [[2, 0, 0], [0, 1, 0], [0, 1, 0]]
+    assert (evaluation.accuracy_low, evaluation.accuracy_high) == wilson_interval(3, 4)
+    assert evaluation.confusion == ((2, 0, 0), (0, 1, 0), (0, 1, 0))
     losses = [
         math.log(sum(math.exp(v) for v in row)) - row[label]
-        for row, label in zip(found.tolist(), [0, 1, 2, 0], strict=True)
+        for row, label in zip(logits.tolist(), [0, 1, 2, 0], strict=True)
     ]
     assert evaluation.loss == pytest.approx(sum(losses) / 4)
+    torch.testing.assert_close(evaluation.probabilities, logits.softmax(dim=1))
+    assert evaluation.calibration == calibration(logits.softmax(dim=1), torch.tensor([0, 1, 2, 0]))
+
+
+def test_top1_accuracy_and_confusion_matrix_by_hand():
+    logits = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [2.0, 3.0]])
+    targets = torch.tensor([1, 1, 0, 0])
+    assert top1_accuracy(logits, targets) == 0.5
+    assert confusion_matrix(logits, targets).tolist() == [[1, 1], [1, 1]]
 
 
 def test_wilson_interval_against_published_figures():
@@ -44,29 +54,28 @@ def test_wilson_interval_against_published_figures():
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_holds_the_share_and_stays_within_0_and_1(counts: tuple[int, int]):
+def test_the_interval_holds_the_accuracy_and_stays_within_0_and_1(counts: tuple[int, int]):
     successes, trials = counts
     low, high = wilson_interval(successes, trials)
     assert 0 <= low <= successes / trials <= high <= 1
     assert low < high
 
 
-def test_scores_are_the_networks_own_in_eval_mode_whatever_the_batch():
-    network = NiN().train()
-    images = torch.randint(0, 256, (7, 1, 28, 28), dtype=torch.uint8)
-    found = scores(network, images.repeat(100, 1, 1, 1), 67, (0.3,), (0.4,))
-    assert network.training, "the mode is left as it was"
-    with evaluating(network):
-        expected = network(prepare(images, 67, (0.3,), (0.4,)))
-    assert found.shape == (700, 10)
-    assert expected.any()
-    torch.testing.assert_close(found[-7:], expected, rtol=1e-4, atol=1e-5)
-
-
 def test_recall_and_precision_by_hand():
-    confusion = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
-    assert class_recall(confusion) == (6 / 8, 3 / 4, None)  # the third class has no pictures
-    assert class_precision(confusion) == (6 / 7, 3 / 5, None)  # and was never predicted
+    pairs = [(0, 0)] * 6 + [(0, 1)] * 2 + [(1, 0)] + [(1, 1)] * 3  # (true, predicted)
+    true, predicted = torch.tensor(pairs).T
+    evaluation = evaluate_logits(F.one_hot(predicted, 3).float(), true, LABELS)
+    assert evaluation.recall == (6 / 8, 3 / 4, None)  # the third class has no images
+    assert evaluation.precision == (6 / 7, 3 / 5, None)  # and was never predicted
+
+
+def test_an_evaluation_as_json_has_everything_but_the_single_images():
+    evaluation = evaluate_logits(torch.tensor([[2.0, 1, 0], [0, 3, 1]]), torch.tensor([0, 0]), LABELS)
+    content = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    assert content.keys() == {field.name for field in fields(evaluation)} - {"probabilities"}
+    assert content["precision"] == [1.0, 0.0, None]
+    assert content["confusion"] == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert content["calibration"] == json.loads(json.dumps(asdict(evaluation.calibration)))
 
 
 def test_the_mistakes_come_most_confident_first_and_only_mistakes_do():
@@ -77,12 +86,11 @@ def test_the_mistakes_come_most_confident_first_and_only_mistakes_do():
     assert most_confident_mistakes(probabilities, torch.tensor([0, 0, 1, 0, 1]), 9).tolist() == []
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Calibration
+# --- Calibration ---
 
 
 def drawn(temperature: float, images: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw scores, and labels as often as softmax(scores / temperature) says."""
+    """Draw logits, and labels as often as softmax(logits / temperature) says."""
     generator = torch.Generator().manual_seed(0)
     found = temperature * 2 * torch.randn(images, 10, generator=generator)
     return found, torch.multinomial((found / temperature).softmax(dim=1), 1, generator=generator).flatten()
@@ -102,18 +110,18 @@ def test_a_known_temperature_is_found_and_mends_the_confidence(temperature: floa
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
-def test_scores_without_a_mistake_get_the_lowest_temperature_and_with_nothing_else_the_highest(scale: float):
+def test_logits_without_a_mistake_get_the_lowest_temperature_and_with_nothing_else_the_highest(scale: float):
     found, _ = drawn(scale, 100)
     assert fit_temperature(found, found.argmax(dim=1)) == pytest.approx(1 / 20)
     assert fit_temperature(found, found.argmin(dim=1)) == pytest.approx(20)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3, math.nan, math.inf])
-def test_scores_that_tell_nothing_keep_their_temperature(value: float):
+def test_logits_that_tell_nothing_keep_their_temperature(value: float):
     assert fit_temperature(torch.full((5, 3), value), torch.tensor([0, 1, 2, 0, 1])) == 1
 
 
-def test_a_calibration_by_hand():
+def test_calibration_by_hand():
     sure = torch.tensor([0.9, 0.88, 0.6, 1.0])
     result = calibration(torch.stack((sure, 1 - sure), dim=1), torch.tensor([0, 1, 0, 0]))
     # Of fifteenths: 0.6 is 9 and belongs below, 0.88 and 0.9 are between 13 and 14, and 1 is 15.
@@ -123,3 +131,13 @@ def test_a_calibration_by_hand():
     assert (result.confidence[8], *result.confidence[13:]) == pytest.approx((0.6, 0.89, 1))
     assert result.error == pytest.approx((1 * 0.4 + 2 * 0.39 + 1 * 0) / 4)
     assert json.loads(json.dumps(asdict(result), allow_nan=False))["accuracy"][0] is None
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_the_program_around_change_no_number(setting: str):
+    logits, targets = drawn(2.0, 500)
+    labels = tuple("abcdefghij")
+    expected, temperature = evaluate_logits(logits, targets, labels).to_json(), fit_temperature(logits, targets)
+    with program_around(setting):
+        assert evaluate_logits(logits, targets, labels).to_json() == expected
+        assert fit_temperature(logits, targets) == temperature

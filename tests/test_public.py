@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -14,8 +15,8 @@ def python(program: str) -> str:
 
 def test_every_public_name_loads_from_its_home():
     assert nin.__all__ == [
-        "AlexNet", "Classifier", "LabelledImages", "NiN", "NinError", "Prediction", "VGG", "fashion_mnist", "fold",
-        "load", "train", "with_batch_norm",
+        "AlexNet", "Classifier", "Evaluation", "LabelledImages", "NiN", "NinError", "Prediction", "Recipe", "Result",
+        "Splits", "VGG", "evaluate", "fashion_mnist", "fold", "load", "train", "with_batch_norm",
     ]  # fmt: skip
     for name in nin.__all__:
         assert getattr(nin, name).__name__ == name
@@ -28,21 +29,28 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_version_is_the_installed_one():
-    from importlib.metadata import version
-
     assert nin.__version__ == version("network-in-network")
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "import nin",
-        "import nin.cli",
-        "from nin.cli import parse\ntry: parse(['train', '--help'])\nexcept SystemExit: pass",
-    ],
-)
-def test_help_needs_neither_torch_nor_matplotlib(program: str):
-    heavy = python(
-        f"{program}\nimport sys; print('HEAVY', [m for m in ('torch', 'matplotlib', 'numpy') if m in sys.modules])"
-    )
-    assert heavy.endswith("HEAVY []")
+def test_importing_nin_loads_neither_torch_nor_matplotlib_nor_numpy():
+    program = "import nin, sys; print([name for name in ('torch', 'matplotlib', 'numpy') if name in sys.modules])"
+    assert python(program) == "[]"
+
+
+def test_the_help_of_every_command_needs_neither_torch_nor_matplotlib_nor_numpy():
+    program = """
+import sys
+from typing import get_args
+from nin.app.cli import parse
+from nin.app.options import Command
+commands = [kind.__name__.lower() for kind in get_args(Command)]
+for arguments in [["--help"], *([command, "--help"] for command in commands)]:
+    try:
+        parse(arguments)
+    except SystemExit as end:
+        assert end.code == 0, arguments
+print(*commands, [name for name in ("torch", "matplotlib", "numpy") if name in sys.modules])
+"""
+    said = python(program)
+    assert said.splitlines()[-1] == "train predict evaluate summary data report []"
+    assert said.count("usage: nin") == 7

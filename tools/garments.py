@@ -1,9 +1,9 @@
 """How do garments look that a shop has photographed on white? Drawn by us, for the tests and for the documentation.
 
-python tests/garments.py writes them to docs/garments, the same bytes each time.
+`python tools/garments.py` writes them to docs/garments, the same bytes each time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -11,20 +11,22 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 WIDTH, HEIGHT = 400, 500
 FINE = 4  # drawn so many times larger, then shrunk: smooth edges
 
-Points = list[tuple[float, float]]
+Points = Sequence[tuple[float, float]]
 Colour = tuple[int, int, int]
 
 
-def scaled(points: Points) -> Points:
+def scaled(points: Points) -> list[tuple[float, float]]:
+    """Return points in the pixels of the enlarged drawing."""
     return [(x * FINE, y * FINE) for x, y in points]
 
 
 def mirrored(half: Points) -> Points:
     """Close an outline, given from the top of the middle down its right side, by the same on the left."""
-    return half + [(WIDTH - x, y) for x, y in reversed(half)]
+    return [*half, *((WIDTH - x, y) for x, y in reversed(half))]
 
 
 def blank(mode: str, colour: int | Colour) -> Image.Image:
+    """Return an enlarged drawing of one colour."""
     return Image.new(mode, (WIDTH * FINE, HEIGHT * FINE), colour)
 
 
@@ -37,45 +39,50 @@ def shape(*outlines: Points, soft: float = 4) -> Image.Image:
 
 
 def oval(left: float, top: float, right: float, bottom: float) -> Image.Image:
+    """Return the mask of an ellipse in a box."""
     mask = blank("L", 0)
     ImageDraw.Draw(mask).ellipse(scaled([(left, top), (right, bottom)]), fill=255)
     return mask
 
 
-def lines(paths: list[Points], width: float, soft: float = 0) -> Image.Image:
+def lines(paths: Sequence[Points], width: float, soft: float = 0) -> Image.Image:
+    """Return the mask of lines, `width` pixels wide and blurred by `soft`."""
     mask = blank("L", 0)
     for path in paths:
         ImageDraw.Draw(mask).line(scaled(path), fill=255, width=round(width * FINE), joint="curve")
     return mask.filter(ImageFilter.GaussianBlur(soft * FINE)) if soft else mask
 
 
-def both_sides(paths: list[Points]) -> list[Points]:
-    return paths + [[(WIDTH - x, y) for x, y in path] for path in paths]
+def both_sides(paths: Sequence[Points]) -> list[Points]:
+    """Return paths of the right side and the same of the left."""
+    return [*paths, *([(WIDTH - x, y) for x, y in path] for path in paths)]
 
 
 class Photograph:
     """A garment that grows by parts, on white."""
 
     def __init__(self) -> None:
-        self.picture = blank("RGB", (255, 255, 255))
+        self.image = blank("RGB", (255, 255, 255))
 
     def cloth(self, mask: Image.Image, colour: Colour, rounding: float = 18) -> None:
         """Lay a piece of cloth of the shape of `mask`: darker towards its edges, as round things are."""
-        self.picture.paste(colour, mask=mask)
+        self.image.paste(colour, mask=mask)
         middle = mask.filter(ImageFilter.GaussianBlur(rounding * FINE))
         edge = ImageChops.multiply(ImageChops.invert(middle), mask).point(lambda value: value * 0.45)
-        self.picture.paste((0, 0, 0), mask=edge)
+        self.image.paste((0, 0, 0), mask=edge)
 
     def shade(self, marks: Image.Image, within: Image.Image, strength: float, light: bool = False) -> None:
         """Darken or lighten the cloth `within` where the marks are."""
         mask = ImageChops.multiply(marks, within).point(lambda value: value * strength)
-        self.picture.paste((255, 255, 255) if light else (0, 0, 0), mask=mask)
+        self.image.paste((255, 255, 255) if light else (0, 0, 0), mask=mask)
 
     def finished(self) -> Image.Image:
-        return self.picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+        """Return the photograph at its own size."""
+        return self.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
 def t_shirt() -> Image.Image:
+    """Draw a T-shirt."""
     photograph = Photograph()
     body = [(200, 52), (244, 40), (306, 64), (372, 158), (318, 190), (294, 158), (298, 466), (200, 470)]
     cloth = ImageChops.subtract(shape(mirrored(body)), oval(157, 0, 243, 84))
@@ -93,6 +100,7 @@ def t_shirt() -> Image.Image:
 
 
 def trousers() -> Image.Image:
+    """Draw trousers."""
     photograph = Photograph()
     half = [(200, 18), (262, 16), (268, 60), (284, 150), (282, 300), (268, 484), (218, 484), (212, 330), (203, 176)]
     cloth = shape(mirrored(half), soft=3)
@@ -110,6 +118,7 @@ def trousers() -> Image.Image:
 
 
 def pullover() -> Image.Image:
+    """Draw a pullover."""
     photograph = Photograph()
     body = [
         (200, 58), (240, 44), (296, 66), (330, 130), (366, 410), (360, 440), (318, 440), (292, 210), (296, 440),
@@ -134,6 +143,7 @@ def pullover() -> Image.Image:
 
 
 def dress() -> Image.Image:
+    """Draw a dress."""
     photograph = Photograph()
     body = [
         (200, 66), (222, 62), (230, 18), (248, 18), (256, 70), (262, 104), (246, 190), (262, 250), (300, 474),
@@ -151,6 +161,7 @@ def dress() -> Image.Image:
 
 
 def ankle_boot() -> Image.Image:
+    """Draw an ankle boot."""
     photograph = Photograph()
     upper = [
         (206, 96), (340, 84), (346, 120), (338, 210), (352, 300), (352, 360), (34, 366), (28, 330), (52, 302),
@@ -173,6 +184,7 @@ def ankle_boot() -> Image.Image:
 
 
 def bag() -> Image.Image:
+    """Draw a bag."""
     photograph = Photograph()
     ring = ImageChops.subtract(oval(118, 60, 282, 330), oval(134, 76, 266, 314))
     handle = ImageChops.multiply(ring, shape([(100, 40), (300, 40), (300, 212), (100, 212)]))

@@ -1,4 +1,4 @@
-"""Is the structure figure true, and can it be read? Its words against the modules, its words against its boxes."""
+"""Does the structure figure say what the modules are, and does its text fit into its boxes?"""
 
 import re
 from collections import Counter
@@ -12,17 +12,18 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 from torch import nn
 
-from nin.baselines import VGG, AlexNet
-from nin.figures import to_svg
-from nin.network import NiN
-from nin.structure import COLUMN, structure
-from nin.summary import layers, parameter_count
+from nin.figures.structure import COLUMN, structure
+from nin.figures.style import to_svg
+from nin.networks.alexnet import AlexNet
+from nin.networks.nin import NiN
+from nin.networks.summary import layers, parameter_count
+from nin.networks.vgg import VGG
 
 WIDER_FONT = 1.05  # a browser's font may be wider than ours
 
 
 def baselines() -> list[nn.Module]:
-    """Make AlexNet and VGG without their numbers, which nothing here needs."""
+    """Build AlexNet and VGG without weights, which nothing here needs."""
     with torch.device("meta"):
         return [AlexNet(), VGG()]
 
@@ -32,7 +33,7 @@ def draw(*networks: nn.Module, size: int = 224) -> Figure:
 
 
 def written(figure: Figure) -> list[str]:
-    """Give the figure's texts as an SVG reader finds them."""
+    """Return the texts of the figure, as a reader of its SVG file finds them."""
     root = ElementTree.fromstring(to_svg(figure))  # noqa: S314 - we wrote it ourselves a line before
     return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
@@ -78,10 +79,15 @@ def test_shapes_are_written_where_they_change() -> None:
     ]  # fmt: skip
 
 
+def test_the_figure_starts_at_the_image_and_ends_in_logits(three: Figure) -> None:
+    words = written(three)
+    assert words.count("image") == words.count("10 logits") == 3
+
+
 def test_the_figure_follows_the_modules() -> None:
-    seed, other = written(draw(NiN())), written(draw(NiN(classes=7, pool="average"), size=67))
-    assert {"3×3 conv (10), pad 1", "1×1 conv (10)", "10 scores", "global max pool"} <= set(seed)
-    assert {"3×3 conv (7), pad 1", "1×1 conv (7)", "7 scores", "global average pool"} <= set(other)
+    listed, other = written(draw(NiN())), written(draw(NiN(num_classes=7, global_pool="avg"), size=67))
+    assert {"3×3 conv (10), pad 1", "1×1 conv (10)", "10 logits", "global max pool"} <= set(listed)
+    assert {"3×3 conv (7), pad 1", "1×1 conv (7)", "7 logits", "global average pool"} <= set(other)
     assert not [text for text in other if "(10)" in text or text == "global max pool"]
 
 
@@ -92,7 +98,7 @@ def test_mlpconv_blocks_and_class_maps_are_named_in_nin_alone() -> None:
     assert not [text for text in others if "mlpconv" in text or text == "class maps"]
 
 
-def test_a_missing_relu_is_a_missing_foot() -> None:
+def test_a_missing_relu_is_a_missing_bar() -> None:
     assert len(draw(NiN()).axes[0].patches) == len(draw(NiN(final_relu=False)).axes[0].patches) + 1
 
 
@@ -100,13 +106,11 @@ def test_text_stays_in_its_box_and_off_other_text(three: Figure) -> None:
     FigureCanvasAgg(three).draw()
     (axes,) = three.axes
     words = [(text.get_text(), text.get_window_extent()) for text in axes.texts if text.get_text()]
-    plates = [
-        p for p in axes.patches if isinstance(p, Rectangle) and p.get_width() > COLUMN / 2 and p.get_height() > 10
-    ]
+    boxes = [p for p in axes.patches if isinstance(p, Rectangle) and p.get_width() > COLUMN / 2 and p.get_height() > 10]
     drawn = [layer for network in (*baselines(), NiN()) for layer in layers(network, 1, 224) if layer.kind != "ReLU"]
-    assert len(plates) == len(drawn)
-    for plate in plates:
-        box = plate.get_window_extent()
+    assert len(boxes) == len(drawn)
+    for rectangle in boxes:
+        box = rectangle.get_window_extent()
         inside = [extent for _, extent in words if box.contains(extent.x0, (extent.y0 + extent.y1) / 2)]
         assert inside
         assert sum(extent.width * WIDER_FONT for extent in inside) + 4 * (len(inside) + 1) < box.width
@@ -128,9 +132,9 @@ def test_text_is_no_smaller_than_ten_pixels_on_a_page(three: Figure) -> None:
 def test_the_svg_stands_alone_and_is_the_same_each_time(three: Figure) -> None:
     svg = to_svg(three)
     assert to_svg(three) == svg == to_svg(draw(*baselines(), NiN()))
-    body = svg.decode().split("<svg", 1)[1]
+    markup = svg.decode().split("<svg", 1)[1]
     assert not re.findall(
-        r"https?://(?!www\.w3\.org/(?:2000/svg|1999/xlink)\")", body
+        r"https?://(?!www\.w3\.org/(?:2000/svg|1999/xlink)\")", markup
     )  # names of languages, not places
-    assert not re.findall(r"<(?:script|image|foreignObject)|@import|data:", body)
-    assert "<path" in body
+    assert not re.findall(r"<(?:script|image|foreignObject)|@import|data:", markup)
+    assert "<path" in markup

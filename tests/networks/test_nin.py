@@ -1,11 +1,11 @@
-"""Is `NiN` the seed's network, and does it say what it needs?"""
+"""Is `NiN` the textbook's NiN as listed, and does it say what it needs?"""
 
 import pytest
 import torch
 from torch import nn
 
 from nin.errors import NinError
-from nin.network import NiN, mlpconv_block
+from nin.networks.nin import NiN, mlpconv_block
 
 LISTING = """\
 Net(
@@ -51,7 +51,7 @@ Net(
 
 
 class Net(nn.Module):
-    """Plain code written from the seed's listing, as anyone's copy of it would be."""
+    """Plain code written from the listing, as anyone's copy of it would be."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,18 +95,19 @@ class Net(nn.Module):
         return x
 
 
-def test_it_prints_as_the_seed_does():
+def test_it_prints_as_listed():
     printed = repr(NiN()).replace("Flatten(start_dim=1, end_dim=-1)", "Flatten()").splitlines()
     assert printed[1:] == LISTING.splitlines()[1:]
 
 
-def test_weights_of_anyones_copy_of_the_seed_load_and_score_alike():
-    seed, ours = Net().eval(), NiN().eval()
-    ours.load_state_dict(seed.state_dict(), strict=True)
-    assert [(k, v.shape) for k, v in ours.state_dict().items()] == [(k, v.shape) for k, v in seed.state_dict().items()]
+def test_weights_of_anyones_copy_of_the_listing_load_and_give_the_same_logits():
+    listed, ours = Net().eval(), NiN().eval()
+    ours.load_state_dict(listed.state_dict(), strict=True)
+    shapes = [[(k, v.shape) for k, v in network.state_dict().items()] for network in (ours, listed)]
+    assert shapes[0] == shapes[1]
     images = torch.randn(3, 1, 99, 99)
-    expected = seed(images)
-    assert expected.any(), "all scores are zero, and the test would show nothing"
+    expected = listed(images)
+    assert expected.any(), "all logits are zero, and the test would show nothing"
     assert torch.equal(ours(images), expected)
 
 
@@ -119,9 +120,9 @@ def test_parameter_count(channels: int, classes: int, parameters: int):
 
 
 @pytest.mark.parametrize(("size", "side"), [(67, 1), (99, 2), (131, 3), (224, 5)])
-@pytest.mark.parametrize("pool", ["max", "average"])
-def test_the_score_is_the_pool_of_the_class_maps(size: int, side: int, pool: str):
-    network = NiN(classes=7, pool=pool, final_relu=False).eval()
+@pytest.mark.parametrize("pool", ["max", "avg"])
+def test_the_logit_is_the_pool_of_the_class_map(size: int, side: int, pool: str):
+    network = NiN(num_classes=7, global_pool=pool, final_relu=False).eval()
     images = torch.randn(2, 1, size, size)
     maps = network.class_maps(images)
     assert maps.shape == (2, 7, side, side)
@@ -129,15 +130,15 @@ def test_the_score_is_the_pool_of_the_class_maps(size: int, side: int, pool: str
     torch.testing.assert_close(network(images), pooled)
 
 
-def test_final_relu_off_lets_scores_be_negative_and_keeps_the_keys():
+def test_without_the_final_relu_logits_may_be_negative_and_the_keys_stay():
     network = NiN(final_relu=False).eval()
     assert network.state_dict().keys() == NiN().state_dict().keys()
     images = torch.randn(8, 1, 67, 67)
-    scores = network(images)
-    assert (scores < 0).any()
+    logits = network(images)
+    assert (logits < 0).any()
     plain = NiN().eval()
     plain.load_state_dict(network.state_dict())
-    torch.testing.assert_close(plain(images), scores.relu())
+    torch.testing.assert_close(plain(images), logits.relu())
 
 
 def test_dropout_takes_whole_channels_of_what_the_last_block_sees():
@@ -158,7 +159,7 @@ def test_a_1x1_convolution_is_a_dense_layer_at_every_pixel():
     torch.testing.assert_close(convolution(pixels), by_pixel)
 
 
-def test_a_block_is_a_small_dense_network_slid_over_the_picture():
+def test_a_block_is_a_small_dense_network_slid_over_the_image():
     block = mlpconv_block(3, 8, kernel_size=5, stride=2)
     images = torch.randn(1, 3, 9, 9)
     patch = images[:, :, 2:7, 4:9].flatten(1)  # the window of the output's row 1, column 2
@@ -189,7 +190,7 @@ def test_wrong_input_is_one_line_that_names_both_shapes(images: torch.Tensor, na
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("options", [{"in_channels": 0}, {"classes": 0}, {"dropout": 1.0}])
+@pytest.mark.parametrize("options", [{"in_channels": 0}, {"num_classes": 0}, {"dropout": 1.0}, {"dropout": -0.1}])
 def test_wrong_arguments_are_refused(options: dict[str, object]):
     with pytest.raises(NinError, match=str(next(iter(options.values())))):
         NiN(**options)

@@ -1,21 +1,23 @@
-"""Does an assessment say what the classifier's own answers say?"""
+"""Does an evaluation say what the classifier's own predictions say?"""
 
 import json
-from pathlib import Path
+import time
 
 import pytest
 import torch
-from conftest import stripes
+from synthetic import stripes
 
-from nin.assessment import assess, write
-from nin.classifier import Classifier
-from nin.data import LabelledImages
-from nin.errors import ModelError, RunError
-from nin.initialisation import initialise
-from nin.model_folder import Config
-from nin.network import NiN
+from nin.data.images import LabelledImages
+from nin.data.preprocessing import Preprocessing
+from nin.errors import ModelError, NinError
+from nin.inference.classifier import Classifier
+from nin.inference.model_folder import Config
+from nin.networks.initialisation import initialise
+from nin.networks.nin import NiN
+from nin.runs import evaluate as module
+from nin.runs.evaluate import evaluate, images_per_second
 
-TEST = stripes(200, seed=3)
+TEST = stripes(120, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -23,42 +25,43 @@ def classifier() -> Classifier:
     torch.manual_seed(0)
     network = NiN(1, 4)
     initialise(network, "he")
-    config = Config("nin", 1, 4, 67, 28, (0.4,), (0.3,), TEST.names, temperature=0.5)
+    config = Config("nin", Preprocessing(67, (0.4,), (0.3,)), 28, TEST.names, temperature=0.5)
     return Classifier(network, config, device=torch.device("cpu"), precision="float32")
 
 
-def test_every_figure_follows_from_the_predictions(classifier: Classifier, tmp_path: Path):
-    found = assess(classifier, TEST)
+def test_every_figure_follows_from_the_predictions(classifier: Classifier):
+    found = evaluate(classifier, TEST)
     predicted = [TEST.names.index(one.label) for one in classifier.predict(TEST.images)]
     right = sum(guess == label for guess, label in zip(predicted, TEST.labels.tolist(), strict=True))
-    assert found.accuracy == right / 200
-    assert found.low < found.accuracy < found.high
-    assert sum(map(sum, found.confusion)) == found.pictures == sum(found.calibration.counts) == 200
+    assert found.accuracy == right / 120
+    assert found.accuracy_low < found.accuracy < found.accuracy_high
+    assert sum(map(sum, found.confusion)) == found.images == sum(found.calibration.counts) == 120
     shares = classifier.probabilities(TEST.images)
-    assert found.loss == pytest.approx(-shares[torch.arange(200), TEST.labels].log().mean().item(), rel=1e-4)
+    assert torch.allclose(found.probabilities, shares, atol=1e-6)
+    assert found.loss == pytest.approx(-shares[torch.arange(120), TEST.labels].log().mean().item(), rel=1e-4)
     for number in range(4):
         of_class = [guess for guess, label in zip(predicted, TEST.labels.tolist(), strict=True) if label == number]
         assert found.recall[number] == pytest.approx(of_class.count(number) / len(of_class))
-    assert found.images_per_second > 0
-
-    write(found, TEST, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "confusion.png", "evaluation.json", "mistakes.png", "reliability.png",
+    assert set(json.loads(json.dumps(found.to_json()))) == {
+        "images", "accuracy", "accuracy_low", "accuracy_high", "loss", "labels", "precision", "recall", "confusion",
+        "calibration",
     }  # fmt: skip
-    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert written == json.loads(json.dumps(found.to_json()))
-    with pytest.raises(RunError, match="is there already"):
-        write(found, TEST, tmp_path / "out")
 
 
-def test_pictures_of_other_classes_are_refused(classifier: Classifier):
-    other = LabelledImages(TEST.images, TEST.labels, ("a", "b", "c", "d"))
-    with pytest.raises(ModelError, match="its own classes"):
-        assess(classifier, other)
+def test_a_classifier_that_predicts_in_bf16_is_evaluated_in_float32(classifier: Classifier):
+    fast = Classifier(classifier.network, classifier.config, device=classifier.device, precision="bfloat16")
+    assert torch.equal(evaluate(fast, TEST).probabilities, evaluate(classifier, TEST).probabilities)
+    assert fast.precision == "bfloat16"
 
 
-def test_without_a_mistake_there_is_no_figure_of_them(classifier: Classifier, tmp_path: Path):
-    predicted = torch.tensor([TEST.names.index(one.label) for one in classifier.predict(TEST.images)])
-    agreed = LabelledImages(TEST.images, predicted, TEST.names)
-    write(assess(classifier, agreed), agreed, tmp_path / "out")
-    assert not (tmp_path / "out" / "mistakes.png").exists()
+def test_images_of_other_classes_or_channels_are_refused(classifier: Classifier):
+    with pytest.raises(ModelError, match=r"classes are narrow upright.*the images' a, b, c, d.*its own classes"):
+        evaluate(classifier, LabelledImages(TEST.images, TEST.labels, ("a", "b", "c", "d")))
+    with pytest.raises(NinError, match=r"\(images, 1, height, width\)"):
+        evaluate(classifier, stripes(5, seed=1, channels=3))
+
+
+def test_the_speed_is_that_of_predicting(classifier: Classifier, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "SECONDS_OF_TIMING", 0)
+    monkeypatch.setattr(classifier, "predict", lambda images: time.sleep(0.02))
+    assert 0 < images_per_second(classifier, TEST.images) <= 120 / 0.02

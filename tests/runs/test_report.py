@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,20 +13,23 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from nin import runs
+from nin.data.preprocessing import Preprocessing
 from nin.errors import RunError
-from nin.plan import Plan, timetable
-from nin.recipe import quick, seed
-from nin.report import render, write_report
+from nin.files import read_json, read_json_lines, write_json, write_json_lines
+from nin.runs.report import render, write_report
+from nin.training.plan import Plan, resolve_schedule
+from nin.training.recipe import d2l, quick
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover"]
-FIGURES = {"sample": (9, 4), "loss": (9, 3.7), "prediction": (9, 6), "confusion": (7, 6)}
-FILES = ["plan.json", "metrics.jsonl", "result.json", "environment.json"]
-FIGURE_FILES = [f"figures/{name}.png" for name in FIGURES] + ["figures/NIN.svg"]
+FIGURES = {
+    "sample": (9, 4), "loss": (9, 3.7), "prediction": (9, 6), "confusion": (7, 6), "reliability": (6, 5),
+    "mistakes": (9, 6),
+}  # fmt: skip
+FILES = ["plan.json", "metrics.jsonl", "result.json", "evaluation.json", "environment.json"]
+FIGURE_FILES = [f"figures/{name}.png" for name in FIGURES] + ["figures/structure.svg"]
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
-# ---------------------------------------------------------------------------------------------------------------------
-# A run folder
+# --- A run folder ---
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Figure(figsize=inches).savefig(folder / f"{name}.png", dpi=130)
     figure = Figure(figsize=(9, 10))
     figure.text(0.5, 0.5, "mlpconv block")
-    figure.savefig(folder / "NIN.svg")
+    figure.savefig(folder / "structure.svg")
     return folder
 
 
@@ -46,15 +48,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path: Path, drawn: Path) -> Path:
     """Make the folder of a finished run of two epochs."""
     shutil.copytree(drawn, tmp_path / "figures")
-    plan = Plan(quick(2.0), 7, *timetable(quick(2.0), 55_000), len(NAMES), (0.286,), (0.353,), "cpu", "bfloat16", 2)
-    runs.write_json(tmp_path / "plan.json", asdict(plan))
-    epoch = {"size": 67, "train_accuracy": 0.85, "validation_accuracy": 0.8765, "images_per_second": 1040.4}
-    epoch |= {"train_loss": 0.9, "validation_loss": 0.8123, "seconds": 52.8}
-    runs.write_lines(tmp_path / "metrics.jsonl", [{"epoch": 1} | epoch, {"epoch": 2} | epoch])
+    steps = resolve_schedule(quick(2.0), 55_000)
+    preprocessing = Preprocessing(67, (0.286,), (0.353,))
+    plan = Plan(quick(2.0), 7, preprocessing, len(NAMES), *steps, device="cpu", precision="bfloat16", threads=2)
+    write_json(tmp_path / "plan.json", plan)
+    line = {"train_accuracy": 0.85, "validation_accuracy": 0.8765, "images_per_second": 1040.4}
+    line |= {"train_loss": 0.9, "validation_loss": 0.8123, "seconds": 52.8}
+    lines = [{"step": 214, "epoch": 1.0} | line, {"step": 429, "epoch": 2.0} | line]
+    write_json_lines(tmp_path / "metrics.jsonl", lines)
     result = {
         "ended": "finished",
         "troubles": [],
         "epochs": 2,
+        "test_images": 3000,
         "test_accuracy": 0.92134,
         "test_accuracy_low": 0.91589,
         "test_accuracy_high": 0.92645,
@@ -63,15 +69,19 @@ def run(tmp_path: Path, drawn: Path) -> Path:
         "temperature": 0.81,
         "calibration_error": 0.0123,
         "validation_loss": 0.24,
-        "confusion": [[900, 60, 40], [0, 1000, 0], [113, 0, 887]],
         "parameters": 1_992_166,
         "multiply_adds": 53_978_112,
         "images_per_second": 1040.4,
         "training_seconds": 105.6,
         "seconds": 125.2,
-        "listing": "NiN(\n  (n1): Sequential(\n    (0): Conv2d(1, 96, kernel_size=(11, 11), stride=(4, 4))\n  )\n)",
+        "network": "NiN(\n  (n1): Sequential(\n    (0): Conv2d(1, 96, kernel_size=(11, 11), stride=(4, 4))\n  )\n)",
     }
-    runs.write_json(tmp_path / "result.json", result)
+    write_json(tmp_path / "result.json", result)
+    evaluation = {
+        "confusion": [[900, 60, 40], [0, 1000, 0], [113, 0, 887]],
+        "calibration": {"counts": [1000, 2000], "confidence": [0.4, 0.9], "accuracy": [0.5, 0.9], "error": 0.0333},
+    }
+    write_json(tmp_path / "evaluation.json", evaluation)
     environment = {
         "command": "nin train --recipe quick --epochs 2 --seed 7",
         "started": "2026-11-22T15:04:05+01:00",
@@ -87,13 +97,13 @@ def run(tmp_path: Path, drawn: Path) -> Path:
         "data": "/usr/share/datasets/fashion-mnist",
         "names": NAMES,
     }
-    runs.write_json(tmp_path / "environment.json", environment)
+    write_json(tmp_path / "environment.json", environment)
     return tmp_path
 
 
 def change(file: Path, **values: Any) -> None:
     """Put other values into a JSON file."""
-    runs.write_json(file, runs.read_json(file) | values)
+    write_json(file, read_json(file) | values)
 
 
 class Page(HTMLParser):
@@ -131,16 +141,13 @@ class Page(HTMLParser):
         return " ".join(self.words)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What it says
+# --- What it says ---
 
 
 def test_the_result_opens_the_page(run: Path) -> None:
     text = Page(render(run)).text
     assert "Test accuracy 0.921 95 % interval 0.916 to 0.926." in text
-    assert (
-        "It covers the test sample only, 3,000 pictures, and not the seed: another seed gives another accuracy" in text
-    )
+    assert "It covers the test sample only, 3,000 images, and not the seed: another seed gives another accuracy" in text
     for said in (
         "Validation accuracy 0.918",
         "Parameters 1,992,166",
@@ -154,76 +161,106 @@ def test_the_result_opens_the_page(run: Path) -> None:
     assert "warning" not in text
 
 
-def test_sections_stand_in_the_seeds_order(run: Path) -> None:
+def test_sections_stand_in_the_textbooks_order(run: Path) -> None:
     headings = re.findall("<h[12]>(.*?)</h[12]>", render(run))
     sections = ["Sample data", "Structure", "The network", "Loss against epoch", "Predictions"]
-    assert headings == ["Network in Network", *sections, "The plan", "How to make it again"]
+    assert headings == ["Network in Network", *sections, "Calibration", "The plan", "How to reproduce it"]
 
 
-def test_listing_epochs_plan_and_environment_are_there(run: Path) -> None:
+def test_network_epochs_plan_and_environment_are_there(run: Path) -> None:
     html = render(run)
-    assert escape(runs.read_json(run / "result.json")["listing"]) in html
+    assert escape(read_json(run / "result.json")["network"]) in html
     text = Page(html).text
-    assert "2 67×67 0.9000 0.8123 0.8500 0.8765 1,040 52.8 s" in text
+    assert "2.00 429 0.9000 0.8123 0.8500 0.8765 1,040 52.8 s" in text
     assert "Pullover taken for T-shirt/top, 113 times" in text
-    assert "rises in a line from 0 over the first 20 % of the steps, then falls in a line to 0" in text
+    assert "linear warm-up from 0 over the first 20 % of the steps, then linear decay to 0" in text
     assert "Seed 7" in text
     assert "bfloat16 in training, float32 in evaluation" in text
-    environment = runs.read_json(run / "environment.json")
+    environment = read_json(run / "environment.json")
     for key in ("command", "commit", "python", "torch", "numpy", "platform", "processor", "data"):
         assert environment[key] in text
 
 
-def test_the_seeds_recipe_and_a_growing_size_are_told_in_words(run: Path) -> None:
-    sizes, schedule = (67, 67, 224), ((0.0, 1.0), (1290.0, 1.0))
-    recipe = replace(seed(3.0), sizes=((67, 0.67), (224, 0.33)))
-    plan = Plan(recipe, 0, sizes, (430, 430, 430), schedule, len(NAMES), (0.0,), (1.0,), "cuda", "float32", 1)
-    runs.write_json(run / "plan.json", asdict(plan))
+def test_the_textbooks_recipe_is_told_in_words(run: Path) -> None:
+    preprocessing = Preprocessing(224, (0.0,), (1.0,))
+    steps = ((430, 430, 430), ((0.0, 1.0), (1290.0, 1.0)))
+    plan = Plan(d2l(3.0), 0, preprocessing, len(NAMES), *steps, device="cuda", precision="float32", threads=1)
+    write_json(run / "plan.json", plan)
     change(run / "environment.json", device="NVIDIA H200", commit=None)
     text = Page(render(run)).text
-    assert "epoch by epoch 67, 67, 224" in text
-    assert "the learning rate stays as it is" in text
+    assert "Learning-rate schedule constant" in text
     assert "no momentum" in text
+    assert "Pixels scaled to 0..1" in text
     assert "This run used NVIDIA H200, where that is not promised" in text
     assert "not run from a checkout" in text
     assert "single cell" not in text
+    assert "after 430 steps each time" in text
+
+
+def test_a_plan_made_for_minutes_says_how_to_replay_it(run: Path) -> None:
+    change(run / "plan.json", minutes=5.0)
+    text = Page(render(run)).text
+    assert "planned to take 5 minutes" in text
+    assert "nin train --plan plan.json" in text
+
+
+def test_maps_of_one_cell_are_told_apart_from_larger_ones(run: Path) -> None:
+    assert "single cell" in Page(render(run)).text
+    plan = read_json(run / "plan.json")
+    write_json(run / "plan.json", plan | {"recipe": plan["recipe"] | {"size": 131}})
+    text = Page(render(run)).text
+    assert "single cell" not in text
+    assert "Below each image is the class map of the predicted class" in text
 
 
 def test_a_baseline_says_that_it_is_one(run: Path) -> None:
-    change(run / "plan.json", recipe=runs.read_json(run / "plan.json")["recipe"] | {"network": "alexnet"})
+    change(run / "plan.json", recipe=read_json(run / "plan.json")["recipe"] | {"network": "alexnet"})
     text = Page(render(run)).text
     assert "This run trained AlexNet" in text
     assert "single cell" not in text
 
 
 @pytest.mark.parametrize("ended", ["interrupted", "dead"])
-def test_a_run_without_a_whole_epoch_has_a_page(run: Path, ended: str) -> None:
-    runs.write_lines(run / "metrics.jsonl", [])
+def test_a_run_without_a_validation_has_a_page(run: Path, ended: str) -> None:
+    write_json_lines(run / "metrics.jsonl", [])
     change(run / "result.json", ended=ended, epochs=0, images_per_second=None, test_loss=None, training_seconds=0)
     text = Page(render(run)).text
-    assert {"interrupted": "interrupted after 0 of 2 epochs", "dead": "died in epoch 1 of 2"}[ended] in text
-    assert "No epoch was completed" in text
+    assert {"interrupted": "interrupted after 0 of 2 epochs", "dead": "died after 0 of 2 epochs"}[ended] in text
+    assert "ended before its first validation" in text
+
+
+def test_the_calibration_and_the_mistakes_are_shown_and_a_run_without_mistakes_says_so(run: Path) -> None:
+    html = render(run)
+    text = Page(html).text
+    assert "Expected calibration error: 0.033" in text
+    assert "classified wrongly with the highest confidence" in text
+    (run / "figures" / "mistakes.png").unlink()
+    write_json(
+        run / "evaluation.json", read_json(run / "evaluation.json") | {"confusion": [[9, 0, 0], [0, 9, 0], [0, 0, 9]]}
+    )
+    text = Page(render(run)).text
+    assert "classified wrongly" not in text
+    assert "Most frequent mistake: none." in text
 
 
 def test_troubles_are_shown(run: Path) -> None:
-    change(run / "result.json", ended="dead", epochs=1, troubles=["every score is exactly zero: try another seed."])
+    change(run / "result.json", ended="dead", epochs=1, troubles=["every logit is exactly zero: try another seed."])
     text = Page(render(run)).text
-    assert "This run died in epoch 2 of 2." in text
-    assert "Every score is exactly zero: try another seed." in text
-    change(run / "result.json", ended="finished", troubles=["the loss has stood at ln(10)."])
-    assert "This run finished, with a warning. The loss has stood at ln(10)." in Page(render(run)).text
+    assert "This run died after 1 of 2 epochs." in text
+    assert "Every logit is exactly zero: try another seed." in text
+    change(run / "result.json", ended="finished", troubles=["the loss has stayed at ln(10)."])
+    assert "This run finished, with a warning. The loss has stayed at ln(10)." in Page(render(run)).text
 
 
 def test_a_loss_that_was_not_finite_is_a_dash(run: Path) -> None:
-    lines = runs.read_lines(run / "metrics.jsonl")
-    runs.write_lines(
+    lines = read_json_lines(run / "metrics.jsonl")
+    write_json_lines(
         run / "metrics.jsonl", [lines[0], lines[1] | {"train_loss": None, "validation_loss": float("nan")}]
     )
-    assert "2 67×67 – – 0.8500" in Page(render(run)).text
+    assert "2.00 429 – – 0.8500" in Page(render(run)).text
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What it is made of
+# --- What it is made of ---
 
 
 def test_nothing_is_loaded_from_elsewhere(run: Path) -> None:
@@ -255,12 +292,12 @@ def test_the_page_is_well_formed(run: Path) -> None:
 
 def test_figures_are_whole_sized_and_described(run: Path) -> None:
     page = Page(render(run))
-    pictures = [attributes for tag, attributes in page.elements if tag == "img"]
-    assert [(picture["width"], picture["height"]) for picture in pictures] == [
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert [(image["width"], image["height"]) for image in images] == [
         (str(int(130 * width)), str(int(130 * height))) for width, height in FIGURES.values()
     ]
-    assert all(len(picture["alt"] or "") > 40 for picture in pictures)
-    assert "validation accuracy 0.876" in " ".join((pictures[1]["alt"] or "").split())
+    assert all(len(image["alt"] or "") > 40 for image in images)
+    assert "validation accuracy 0.876" in " ".join((images[1]["alt"] or "").split())
     drawing = next(attributes for tag, attributes in page.elements if tag == "svg")
     assert drawing["role"] == "img"
     described = {attributes.get("id") for tag, attributes in page.elements if tag in ("title", "desc")}
@@ -269,7 +306,7 @@ def test_figures_are_whole_sized_and_described(run: Path) -> None:
 
 def test_markup_in_the_files_is_text_on_the_page(run: Path) -> None:
     hostile = "\"><script>alert('1')</script><img src=http://example.org/x>"
-    change(run / "result.json", ended="dead", troubles=[hostile], listing=hostile)
+    change(run / "result.json", ended="dead", troubles=[hostile], network=hostile)
     change(run / "environment.json", command=hostile, data=hostile, commit=hostile, names=[hostile, "a", "b"])
     page = Page(render(run))
     assert "script" not in {tag for tag, _ in page.elements}
@@ -284,8 +321,7 @@ def test_the_page_is_written_beside_the_run(run: Path) -> None:
     assert path.read_text(encoding="utf-8") == render(run)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What it refuses
+# --- What it refuses ---
 
 
 def refusal(run: Path) -> str:
@@ -298,7 +334,7 @@ def refusal(run: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", FILES + FIGURE_FILES)
+@pytest.mark.parametrize("name", [name for name in FILES + FIGURE_FILES if "mistakes" not in name])
 def test_a_missing_file_is_named(run: Path, name: str) -> None:
     (run / name).unlink()
     assert str(run / name) in refusal(run)
@@ -314,43 +350,49 @@ def test_a_file_cut_short_is_named(run: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "unused"),
     [
-        ("plan.json", {"classes", "schedule"}),
+        ("plan.json", {"num_classes", "schedule"}),
         ("result.json", {"validation_loss", "calibration_error"}),
+        ("evaluation.json", set()),
         ("environment.json", set()),
     ],
 )
 def test_every_missing_key_is_named_with_its_file(run: Path, name: str, unused: set[str]) -> None:
     change(run / "result.json", ended="interrupted")
-    whole = runs.read_json(run / name)
+    whole = read_json(run / name)
     for key in whole.keys() - unused:
-        runs.write_json(run / name, {other: value for other, value in whole.items() if other != key})
+        write_json(run / name, {other: value for other, value in whole.items() if other != key})
         assert f"{run / name} has no {key!r}" in refusal(run)
 
 
-def test_a_missing_key_of_an_epoch_is_named(run: Path) -> None:
-    lines = runs.read_lines(run / "metrics.jsonl")
+def test_a_missing_key_of_a_validation_is_named(run: Path) -> None:
+    lines = read_json_lines(run / "metrics.jsonl")
     for key in lines[1]:
         last = {other: value for other, value in lines[1].items() if other != key}
-        runs.write_lines(run / "metrics.jsonl", [lines[0], last])
+        write_json_lines(run / "metrics.jsonl", [lines[0], last])
         assert f"{run / 'metrics.jsonl'} has no {key!r}" in refusal(run)
 
 
 def test_a_missing_key_of_the_recipe_is_named(run: Path) -> None:
-    recipe = runs.read_json(run / "plan.json")["recipe"]
+    recipe = read_json(run / "plan.json")["recipe"]
     del recipe["warm_up"]
     change(run / "plan.json", recipe=recipe)
     assert f"{run / 'plan.json'} has no 'warm_up'" in refusal(run)
 
 
+def test_a_run_of_version_0_1_is_one_line_that_says_so(run: Path) -> None:
+    (run / "evaluation.json").unlink()
+    assert refusal(run).endswith(f"is {run} the folder of a finished run of this version?")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda run: runs.write_json(run / "result.json", [1, 2]),
+        lambda run: write_json(run / "result.json", [1, 2]),
         lambda run: change(run / "result.json", test_accuracy="high"),
         lambda run: change(run / "result.json", seconds=None),
-        lambda run: change(run / "result.json", confusion=[[1, 2, 3, 4]]),
+        lambda run: change(run / "evaluation.json", confusion=[[1, 2, 3, 4]]),
         lambda run: change(run / "result.json", troubles=3),
-        lambda run: change(run / "plan.json", sizes=[]),
+        lambda run: change(run / "plan.json", steps_per_interval=5),
         lambda run: change(run / "plan.json", recipe="quick"),
         lambda run: change(run / "environment.json", started="yesterday"),
         lambda run: change(run / "environment.json", names=[]),
@@ -361,10 +403,10 @@ def test_a_value_that_no_run_writes_is_refused(run: Path, spoil: Callable[[Path]
     assert str(run) in refusal(run)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# How it looks
+# --- How it looks ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_never_scrolls_sideways(run: Path, width: int) -> None:
     """Measure in a browser, in a frame: a window of its own has a least width of about 500 pixels."""

@@ -1,36 +1,46 @@
 """Does a plan become a whole run folder, whatever way the training ends?"""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import stripes
+from msgspec.structs import replace
+from PIL import Image
+from runs.small import files, tiny_plan, tiny_splits, weights
 from safetensors.torch import load_file
+from synthetic import stripes
+from torch.nn.functional import cross_entropy
 
-from nin.budget import stretched
-from nin.data import Splits
+import nin
+from nin.data.preprocessing import Preprocessing
+from nin.device import usable_threads
 from nin.errors import OptionError, RunError
-from nin.evaluation import evaluate, scores
-from nin.experiment import run
-from nin.network import NiN
-from nin.plan import Plan
-from nin.planning import read_plan, resolve
-from nin.recipe import quick
-from nin.runs import alone, read_state
-from nin.training import Event, Step
+from nin.networks.nin import NiN
+from nin.runs.folder import lock, read_state
+from nin.runs.result import Result
+from nin.runs.run import run_plan
+from nin.training.budget import rescale
+from nin.training.events import Event, Step
+from nin.training.fit import Training
+from nin.training.plan import read_plan
 
+SPLITS = tiny_splits()
+TESTS = Path(__file__).parents[1]
 FILES = {
     "environment.json",
-    "figures/NIN.svg",
+    "evaluation.json",
     "figures/confusion.png",
     "figures/loss.png",
+    "figures/mistakes.png",
     "figures/prediction.png",
+    "figures/reliability.png",
     "figures/sample.png",
+    "figures/structure.svg",
     "metrics.jsonl",
     "model/README.md",
     "model/config.json",
@@ -41,94 +51,233 @@ FILES = {
 }
 
 
-def small(splits: Splits) -> Plan:
-    return resolve(replace(quick(epochs=2.0), batch_size=32), splits.train, 0, torch.device("cpu"))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """Make a run that ends by itself."""
+    return run_plan(tiny_plan(SPLITS), SPLITS, tmp_path_factory.mktemp("runs") / "finished")
 
 
-def files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+def read(folder: Path, name: str) -> dict[str, object]:
+    return json.loads((folder / name).read_text())
 
 
-def test_a_run_leaves_its_whole_folder_and_the_figures_of_the_network_that_ships(splits: Splits, tmp_path: Path):
-    folder = tmp_path / "run"
-    result = run(small(splits), splits, folder)
-    assert files(folder) == FILES
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == [1, 2]
+def test_a_run_leaves_its_whole_folder(finished: Result):
+    assert files(finished.folder) == FILES
+    lines = [json.loads(line) for line in (finished.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["epoch"]) for line in lines] == [(4, 1), (8, 2)]
     assert list(lines[0]) == [
-        "epoch", "size", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_per_second",
+        "step", "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_per_second",
         "seconds",
     ]  # fmt: skip
-
-    config = json.loads((folder / "model" / "config.json").read_text())
-    network = NiN(config["in_channels"], config["classes"])
-    network.load_state_dict(load_file(folder / "model" / "model.safetensors"), strict=True)
-    found = scores(network, splits.test.images, config["size"], config["mean"], config["std"])
-    evaluation = evaluate(found, splits.test.labels)
-    written = json.loads((folder / "result.json").read_text())
-    assert written["test_accuracy"] == evaluation.accuracy == result.test_accuracy
-    assert (written["test_accuracy_low"], written["test_accuracy_high"]) == (evaluation.low, evaluation.high)
-    assert written["confusion"] == evaluation.confusion.tolist()
-    assert written["parameters"] == sum(p.numel() for p in network.parameters())
-    assert written["ended"] == "finished"
-    assert config["labels"] == list(splits.test.names)
+    for figure in finished.folder.glob("figures/*.png"):
+        with Image.open(figure) as image:
+            image.load()
 
 
-def test_the_plan_is_on_the_disk_before_the_first_step(splits: Splits, tmp_path: Path):
-    def look(plan: Plan, folder: Path) -> None:
-        assert json.loads((folder / "plan.json").read_text()) == json.loads(json.dumps(asdict(plan)))
+def test_result_and_evaluation_are_those_of_the_saved_network_computed_another_way(finished: Result):
+    config = read(finished.folder, "model/config.json")
+    preprocessing = Preprocessing(67, *(tuple(config["preprocessing"][name]) for name in ("mean", "std")))
+    network = NiN(1, 4).eval()
+    network.load_state_dict(load_file(finished.folder / "model" / "model.safetensors"), strict=True)
+    with torch.inference_mode():
+        logits = network(preprocessing(SPLITS.test.images)) / config["temperature"]
+    labels = SPLITS.test.labels
+    predicted = logits.argmax(1)
+    accuracy = (predicted == labels).double().mean().item()
+    confusion = [[int(((labels == true) & (predicted == guess)).sum()) for guess in range(4)] for true in range(4)]
+    loss = cross_entropy(logits.double(), labels).item()
+
+    result, evaluation = read(finished.folder, "result.json"), read(finished.folder, "evaluation.json")
+    assert result["test_accuracy"] == evaluation["accuracy"] == finished.test_accuracy == accuracy
+    assert result["test_images"] == evaluation["images"] == 40
+    assert evaluation["confusion"] == confusion
+    assert result["test_loss"] == evaluation["loss"] == pytest.approx(loss, rel=1e-4)
+    assert result["test_accuracy_low"] == evaluation["accuracy_low"] < accuracy < evaluation["accuracy_high"]
+    assert result["calibration_error"] == evaluation["calibration"]["error"]
+    assert evaluation["recall"] == pytest.approx([row[i] / sum(row) for i, row in enumerate(confusion)])
+    assert result["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    assert result["temperature"] == config["temperature"] == finished.classifier.config.temperature
+    assert (result["ended"], result["troubles"], result["epochs"]) == ("finished", [], 2)
+    assert config["labels"] == evaluation["labels"] == list(SPLITS.test.names)
+
+
+def test_evaluating_the_runs_classifier_gives_the_runs_own_figures(finished: Result):
+    for classifier in (finished.classifier, nin.load(finished.folder / "model", device="cpu")):
+        found = nin.evaluate(classifier, SPLITS.test)
+        assert found.to_json() == finished.test.to_json()
+        assert torch.equal(found.probabilities, finished.test.probabilities)
+    assert nin.evaluate(finished.classifier, SPLITS.validation).accuracy == finished.validation_accuracy
+
+
+def test_the_report_shows_every_figure_of_the_run(finished: Result):
+    page = (finished.folder / "report.html").read_text()
+    assert page.count("<img ") == len(list(finished.folder.glob("figures/*.png"))) == 6
+    for said in ("Reliability diagram", "classified wrongly with the highest confidence", "Loss against epoch"):
+        assert said in page
+    assert f"{finished.test_accuracy:.3f}" in page
+
+
+def test_the_plan_is_on_the_disk_before_the_first_step(tmp_path: Path):
+    def look(training: Training, folder: Path) -> None:
+        assert training.step == 0
+        assert read_plan(folder / "plan.json") == training.plan
         assert files(folder) == {"plan.json", "environment.json"}
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        run(small(splits), splits, tmp_path / "run", on_start=look)
+        run_plan(tiny_plan(SPLITS), SPLITS, tmp_path / "run", on_start=look)
 
 
-@pytest.mark.parametrize(("step", "epochs"), [(5, 0), (20, 1)])
-def test_ctrl_c_saves_and_reports_what_was_done(splits: Splits, tmp_path: Path, step: int, epochs: int):
+def test_an_existing_run_is_not_touched(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="is there already"):
+        run_plan(tiny_plan(SPLITS), SPLITS, tmp_path)
+    assert files(tmp_path) == {"notes.txt"}
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path: Path):
+    def resume(training: Training, folder: Path) -> None:
+        with pytest.raises(RunError, match="still running"):
+            run_plan(training.plan, SPLITS, folder, resume=True, state=read_state(folder))
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run_plan(tiny_plan(SPLITS), SPLITS, tmp_path / "run", on_start=resume)
+    with lock(tmp_path / "run"):
+        pass  # it is free again
+
+
+def test_a_plan_for_other_images_is_refused_before_anything_is_made(tmp_path: Path):
+    plan = tiny_plan(SPLITS)
+    colour = replace(plan.preprocessing, mean=(0.0,) * 3, std=(1.0,) * 3)
+    for other, said in ((replace(plan, num_classes=10), "classes"), (replace(plan, preprocessing=colour), "channels")):
+        with pytest.raises(OptionError, match=said):
+            run_plan(other, SPLITS, tmp_path / "run")
+    two = SPLITS._replace(train=stripes(64, seed=1, channels=2))
+    with pytest.raises(OptionError, match="1 or 3 channels"):
+        run_plan(tiny_plan(two), two, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_of_a_larger_machine_uses_the_threads_that_are_here(tmp_path: Path):
+    def look(training: Training, folder: Path) -> None:
+        assert torch.get_num_threads() == min(64, usable_threads())
+        assert read_plan(folder / "plan.json").threads == 64, "the plan stays what it was"
+        raise InterruptedError
+
+    threads = torch.get_num_threads()
+    try:
+        with pytest.raises(InterruptedError):
+            run_plan(replace(tiny_plan(SPLITS), threads=64), SPLITS, tmp_path / "run", on_start=look)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_trains_the_same_weights_whatever_the_program_around_has_set(finished: Result, tmp_path: Path):
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        result = run_plan(tiny_plan(SPLITS), SPLITS, tmp_path / "run")
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.get_default_device().type == "meta"
+        assert not torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert weights(tmp_path / "run") == weights(finished.folder)
+    assert result.test.to_json() == finished.test.to_json()
+    assert files(result.folder) == FILES
+
+
+# --- Other endings ---
+
+
+def press_ctrl_c_after(step: int) -> object:
     def press(event: Event) -> None:
         if isinstance(event, Step) and event.step == step:
             raise KeyboardInterrupt
 
-    result = run(small(splits), splits, tmp_path / "run", on_event=press)
+    return press
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "validations"), [(3, 0), (6, 1)])
+def test_ctrl_c_saves_and_reports_what_was_done(tmp_path: Path, step: int, validations: int):
+    result = run_plan(tiny_plan(SPLITS), SPLITS, tmp_path / "run", on_event=press_ctrl_c_after(step))
     assert result.ended == "interrupted"
-    assert result.epochs == epochs
+    assert result.epochs == step / 4
     assert {name for name in files(tmp_path / "run") if not name.startswith("state/")} == FILES
-    assert "interrupted" in (tmp_path / "run" / "report.html").read_text().lower()
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == validations
+    assert "interrupted" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_dead_run_says_so_in_its_report(splits: Splits, tmp_path: Path):
-    recipe = replace(quick(epochs=2.0), batch_size=32, batch_norm=False, muon=0.0, learning_rate=1000.0, warm_up=0.0)
-    result = run(resolve(recipe, splits.train, 0, torch.device("cpu")), splits, tmp_path / "run")
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
+def test_a_dead_run_says_so_in_its_report(tmp_path: Path):
+    plan = tiny_plan(SPLITS, batch_norm=False, learning_rate=1000.0, warm_up=0.0)
+    result = run_plan(plan, SPLITS, tmp_path / "run")
     assert result.ended == "dead"
     assert result.troubles[0][1:] in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "'")
 
 
-def test_an_existing_run_is_not_touched(splits: Splits, tmp_path: Path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="is there already"):
-        run(small(splits), splits, tmp_path)
-    assert files(tmp_path) == {"notes.txt"}
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
+def test_a_revised_plan_is_written_down_and_replays_to_the_same_weights(tmp_path: Path):
+    run_plan(tiny_plan(SPLITS), SPLITS, tmp_path / "run", revise=lambda plan, validation: rescale(plan, 1, 0.5))
+    executed = read_plan(tmp_path / "run" / "plan.json")
+    assert executed.steps_per_interval == (4, 2)
+    run_plan(executed, SPLITS, tmp_path / "again")
+    assert weights(tmp_path / "again") == weights(tmp_path / "run")
 
 
-def in_a_process(folder: Path, *arguments: str) -> int:
-    """Carry out `killed.py` and give its exit status, which is minus the signal that killed it."""
-    program = [sys.executable, "killed.py", folder, *arguments]
-    return subprocess.run(program, cwd=Path(__file__).parent, capture_output=True, check=False).returncode
+# --- Resuming ---
 
 
-def weights(folder: Path) -> bytes:
-    return (folder / "model" / "model.safetensors").read_bytes()
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
+def test_a_run_stopped_by_ctrl_c_resumes_to_the_weights_of_one_that_ran_through(finished: Result, tmp_path: Path):
+    run, plan = tmp_path / "run", tiny_plan(SPLITS)
+    stopped = run_plan(plan, SPLITS, run, on_event=press_ctrl_c_after(6))
+    assert files(stopped.folder) > FILES
+    result = run_plan(plan, SPLITS, run, resume=True, state=read_state(run))
+    assert (result.ended, result.troubles) == ("finished", ())
+    assert files(run) == FILES
+    assert weights(run) == weights(finished.folder)
 
 
-def test_a_run_killed_while_it_writes_goes_on_to_the_same_weights_bit_for_bit(tmp_path: Path):
-    assert in_a_process(tmp_path / "through") == 0
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
+def test_a_run_stopped_before_its_first_state_can_begin_again(finished: Result, tmp_path: Path):
+    run, plan = tmp_path / "run", tiny_plan(SPLITS)
+    run_plan(plan, SPLITS, run, on_event=press_ctrl_c_after(1))
+    assert read_state(run) is None
+    assert run_plan(plan, SPLITS, run, resume=True).ended == "finished"
+    assert weights(run) == weights(finished.folder)
+
+
+def in_processes(folder: Path, *kills: str) -> list[str]:
+    """Carry out `killed.py` and return its lines."""
+    program = [sys.executable, Path(__file__).with_name("killed.py"), folder, *kills]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    answer = subprocess.run(program, capture_output=True, text=True, check=True, env=environment)
+    return answer.stdout.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of files being written from /proc")
+def test_a_run_killed_while_it_writes_resumes_to_the_same_weights_bit_for_bit(tmp_path: Path):
+    assert in_processes(tmp_path / "through") == ["0 report"]
     run = tmp_path / "killed"
-    # In metrics.jsonl before the first state, twice in states, and in a figure when the training is over.
-    for write in ("3", "4", "9", "12"):
-        assert in_a_process(run, write) == -signal.SIGKILL
-        assert not (run / "report.html").exists()
-    assert in_a_process(run) == 0
+    kills = (
+        *("metrics.jsonl", "2"),  # after the first interval; its last steps are made again from a state
+        *("*.pt", "2"),
+        *("loss.png", "1"),
+    )
+    assert in_processes(run, *kills) == [*3 * [f"-{signal.SIGKILL} no report"], "0 report"]
     assert files(run) == FILES
     assert weights(run) == weights(tmp_path / "through")
     lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (run, tmp_path / "through")]
@@ -142,59 +291,16 @@ def test_a_run_killed_while_it_writes_goes_on_to_the_same_weights_bit_for_bit(tm
         read_state(run)
 
 
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_weights_of_one_that_ran_through(splits: Splits, tmp_path: Path):
-    def press(event: Event) -> None:
-        if isinstance(event, Step) and event.step == 20:
-            raise KeyboardInterrupt
-
-    run(small(splits), splits, tmp_path / "through")
-    stopped = run(small(splits), splits, tmp_path / "run", on_event=press)
-    assert files(stopped.folder) > FILES
-    result = run(small(splits), splits, tmp_path / "run", state=read_state(tmp_path / "run"))
-    assert result.ended == "finished"
-    assert result.troubles == ()
-    assert files(tmp_path / "run") == FILES
-    assert weights(tmp_path / "run") == weights(tmp_path / "through")
+# --- Names that are not text ---
 
 
-def test_a_run_stopped_before_its_first_state_can_begin_again(splits: Splits, tmp_path: Path):
-    def press(event: Event) -> None:
-        if isinstance(event, Step):
-            raise KeyboardInterrupt
-
-    run(small(splits), splits, tmp_path / "run", on_event=press)
-    assert run(small(splits), splits, tmp_path / "run", state=read_state(tmp_path / "run")).ended == "finished"
-
-
-def test_two_processes_do_not_work_on_one_run(splits: Splits, tmp_path: Path):
-    def resume(plan: Plan, folder: Path) -> None:
-        with pytest.raises(RunError, match="still running"):
-            run(plan, splits, folder, state=read_state(folder))
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        run(small(splits), splits, tmp_path / "run", on_start=resume)
-    with alone(tmp_path / "run"):
-        pass  # it is free again
-
-
-def test_a_plan_for_other_images_is_refused_before_anything_is_made(splits: Splits, tmp_path: Path):
-    plan = small(splits)
-    for other, said in (
-        (replace(plan, classes=10), "classes"),
-        (replace(plan, mean=(0.0,) * 3, std=(1.0,) * 3), "channels"),
-    ):
-        with pytest.raises(OptionError, match=said):
-            run(other, splits, tmp_path / "run")
-    two = splits._replace(train=stripes(64, seed=1, channels=2))
-    with pytest.raises(OptionError, match="1 or 3 channels"):
-        run(replace(plan, mean=(0.0,) * 2, std=(1.0,) * 2), two, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_revised_plan_is_written_down_and_replays_to_the_same_weights(splits: Splits, tmp_path: Path):
-    run(small(splits), splits, tmp_path / "run", revise=lambda plan, epoch: stretched(plan, epoch.epoch, 0.5))
-    executed = read_plan(tmp_path / "run" / "plan.json")
-    assert executed.steps_by_epoch == (16, 8)
-    run(executed, splits, tmp_path / "again")
-    assert weights(tmp_path / "again") == weights(tmp_path / "run")
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere refuse such names")
+def test_a_run_whose_folder_and_data_have_names_that_are_no_utf_8_ends_with_its_report(tmp_path: Path):
+    folder, splits = tmp_path / os.fsdecode(b"caf\xe9"), tiny_splits(os.fsdecode(b"/dat\xe9"))
+    command = os.fsdecode(b"nin train --run caf\xe9")
+    result = run_plan(tiny_plan(splits, epochs=0.25), splits, folder, command=command)
+    assert files(folder) == FILES
+    assert read(folder, "environment.json")["data"] == "/dat\\udce9"
+    assert "nin train --run caf\\udce9" in (folder / "report.html").read_text(encoding="utf-8")
+    assert nin.load(result.folder / "model").labels == SPLITS.train.names

@@ -3,66 +3,163 @@
 import json
 import subprocess
 import sys
-import time
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
+from runs.small import RECIPE, tiny_plan, weights
+from synthetic import small_splits
 
-from nin.budget import Pace
-from nin.data import Splits
+import nin
+from nin.data.images import Splits
 from nin.errors import NinError, OptionError
-from nin.planning import FEWEST_EPOCHS, enough, read_plan, resolve, train
-from nin.preprocessing import channel_statistics
-from nin.recipe import LONGEST, quick, seed
+from nin.files import write_json
+from nin.runs.train import train
+from nin.training.budget import Pace
+from nin.training.events import Event, Step
+from nin.training.plan import Plan, read_plan
+from nin.training.recipe import named_recipe
 
-CPU = torch.device("cpu")
-SMALL = replace(quick(epochs=3.0), batch_size=100)
-
-
-def test_a_plan_is_resolved_from_the_training_images(splits: Splits):
-    plan = resolve(SMALL, splits.train, 7, CPU)
-    assert (plan.seed, plan.sizes, plan.steps_by_epoch, plan.classes) == (7, (67, 67, 67), (5, 5, 5), 4)
-    assert (plan.mean, plan.std) == channel_statistics(splits.train.images)
-    assert plan.device == "cpu"
-    assert plan.minutes is None
+# --- The plan ---
 
 
-def test_the_seed_recipe_is_never_sped_up(splits: Splits):
-    assert resolve(seed(), splits.train, 0, CPU).precision == "float32"
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+    """Return a function that takes the options of `train`, and returns the plan that would be carried out."""
+    plans: list[Plan] = []
+
+    def stop(plan: Plan, *_: object, **__: object) -> None:
+        plans.append(plan)
+        raise InterruptedError
+
+    def plan_of(**options: object) -> Plan:
+        with pytest.raises(InterruptedError):
+            train(**options)
+        return plans.pop()
+
+    monkeypatch.setattr("nin.runs.train.fashion_mnist", lambda folder: small_splits())
+    monkeypatch.setattr("nin.runs.train.measure", lambda plan, data: Pace(step=1.0, validation=1.0, ending=8.0))
+    monkeypatch.setattr("nin.runs.train.run_plan", stop)
+    return plan_of
 
 
-# 100 steps a pass of 10 s, 8 s of evaluation and report.
-PACE = Pace(step={67: 0.1}, validation={67: 1.0}, ending=8.0)
+def test_without_a_length_quick_takes_five_minutes_and_the_others_their_own_epochs(planned: Callable[..., Plan]):
+    assert planned().minutes == 5
+    for name in ("long", "long-67", "d2l"):
+        plan = planned(recipe=name)
+        assert (plan.minutes, plan.recipe) == (None, named_recipe(name))
 
 
-def test_minutes_become_the_epochs_that_fit_and_no_more_than_the_recipe_can_use():
-    epochs, parts = enough(2.0, time.monotonic(), PACE, quick(), 25_600)
-    assert epochs == pytest.approx(10.1, abs=0.2)
-    assert parts == 11
-    assert enough(600.0, time.monotonic(), PACE, quick(), 25_600) == (LONGEST["quick"], LONGEST["quick"])
+def test_minutes_become_the_epochs_that_fit(planned: Callable[..., Plan]):
+    plan = planned(recipe="long", minutes=2.0)
+    assert plan.minutes == 2
+    # 512 images are two steps of a second, and validated after each epoch.
+    assert plan.recipe.epochs == pytest.approx((120 - 8) / 3, abs=1)
+    assert plan.steps == int(plan.recipe.epochs * 2)
+    assert plan.schedule[-1] == (plan.steps, 0.0)
 
 
-@pytest.mark.parametrize("validation", [1.0, 37.0])
-def test_the_minutes_that_a_refusal_proposes_are_enough(validation: float):
-    slow = Pace(step={67: 11.0}, validation={67: validation}, ending=8.0)
-    with pytest.raises(OptionError, match=r"^1 minutes are too few: .* give \S+ or more$") as refusal:
-        enough(1.0, time.monotonic(), slow, quick(), 25_600)
-    proposed = float(str(refusal.value).split()[-3])
-    assert enough(proposed, time.monotonic(), slow, quick(), 25_600)[0] >= FEWEST_EPOCHS
+def test_options_are_in_the_plan(planned: Callable[..., Plan]):
+    plan = planned(recipe="d2l", network="vgg", epochs=3.0, seed=7, device="cpu")
+    assert plan.recipe == named_recipe("d2l", "vgg", 3.0)
+    assert (plan.seed, plan.device, plan.steps) == (7, "cpu", 12)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"recipe": 1}', "{}", "\0"])
-def test_a_file_that_is_no_plan_is_one_line_with_its_name(tmp_path: Path, content: str):
-    (tmp_path / "plan.json").write_text(content)
-    with pytest.raises(NinError, match=r"^\S*plan\.json.*$"):
-        read_plan(tmp_path / "plan.json")
+def test_options_beside_a_recipe_of_ones_own_replace_what_it_says(planned: Callable[..., Plan]):
+    assert planned(recipe=RECIPE).recipe == RECIPE
+    changed = planned(recipe=RECIPE, network="alexnet", epochs=5.0).recipe
+    assert changed == replace(RECIPE, network="alexnet", epochs=5.0)
+    assert planned(recipe=RECIPE, minutes=1.0).recipe.epochs != RECIPE.epochs
+
+
+def test_a_plan_is_carried_out_as_it_is_but_for_another_seed_and_the_minutes(
+    planned: Callable[..., Plan], tmp_path: Path
+):
+    plan = replace(tiny_plan(small_splits()), minutes=3.0)
+    write_json(tmp_path / "plan.json", plan)
+    assert planned(plan=tmp_path / "plan.json") == replace(plan, minutes=None)
+    assert planned(plan=str(tmp_path / "plan.json"), seed=5) == replace(plan, minutes=None, seed=5)
+
+
+# Written by version 0.1 for `quick`.
+OLD_PLAN = """
+{"recipe": {"name": "quick", "network": "nin", "epochs": 1.5, "sizes": [[67, 1.0]], "batch_size": 256, "learning_rate":
+0.1, "muon": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "warm_up": 0.2, "decay": true, "label_smoothing": 0.1,
+"dropout": 0.0, "flip": false, "shift": 0, "erase": 0.0, "initialisation": "he", "normalise": true, "batch_norm": true,
+"final_relu": false, "bfloat16": true}, "seed": 3, "sizes": [67, 67], "steps_by_epoch": [2, 1], "schedule": [[0.0, 0.0],
+[0.6000000000000001, 1.0], [3.0, 0.0]], "classes": 4, "mean": [0.4995180200986644], "std": [0.2899316599225804],
+"device": "cpu", "precision": "bfloat16", "threads": 2, "minutes": null}
+"""
+
+
+def test_a_plan_of_version_0_1_is_still_carried_out(planned: Callable[..., Plan], tmp_path: Path):
+    (tmp_path / "plan.json").write_text(OLD_PLAN)
+    plan = planned(plan=tmp_path / "plan.json")
+    assert plan.recipe == named_recipe("quick", epochs=1.5)
+    assert (plan.seed, plan.steps_per_interval, plan.num_classes) == (3, (2, 1), 4)
+    assert plan.preprocessing.mean == (0.4995180200986644,)
+
+
+# --- The run ---
+
+
+@pytest.mark.parametrize("surroundings", ["as in a fresh process", "as in a program that predicts"])
+def test_a_recipe_of_ones_own_trains_a_classifier(small_data: Splits, tmp_path: Path, surroundings: str):
+    recipe = nin.Recipe("mine", epochs=0.5, batch_size=32, muon_learning_rate=0.0)
+    odd = surroundings == "as in a program that predicts"
+    if odd:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+    try:
+        result = nin.train(recipe=recipe, seed=3, run=tmp_path / "run")
+    finally:
+        if odd:
+            torch.set_grad_enabled(True)
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+    assert isinstance(result, nin.Result)
+    assert result.folder == tmp_path / "run"
+    assert (result.ended, result.epochs) == ("finished", 0.5)
+    assert result.classifier.predict(small_data.test.images)[0].label in small_data.test.names
+    plan = read_plan(result.folder / "plan.json")
+    assert (plan.recipe, plan.seed) == (recipe, 3)
+    command = json.loads((result.folder / "environment.json").read_text())["command"]
+    assert command.startswith("nin.train(recipe=Recipe(name='mine', network='nin'")
+    assert command.endswith("seed=3)")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_data")
+def test_a_stopped_run_is_resumed_to_the_weights_of_its_plan_replayed(tmp_path: Path):
+    def press_ctrl_c(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 6:
+            raise KeyboardInterrupt
+
+    stopped = nin.train(recipe=RECIPE, seed=7, run=tmp_path / "run", on_event=press_ctrl_c)
+    assert stopped.ended == "interrupted"
+    assert nin.train(resume=tmp_path / "run").ended == "finished"
+    nin.train(plan=tmp_path / "run" / "plan.json", run=tmp_path / "replayed")
+    assert weights(tmp_path / "run") == weights(tmp_path / "replayed")
+    with pytest.raises(NinError, match="has ended"):
+        nin.train(resume=tmp_path / "run")
+
+
+# --- Refusals ---
 
 
 def test_an_existing_run_folder_is_refused_before_the_data_is_looked_for(tmp_path: Path):
     with pytest.raises(NinError, match="is there already"):
         train(run=tmp_path, data=tmp_path / "nowhere")
+
+
+@pytest.mark.usefixtures("small_data")
+def test_fewer_images_than_a_batch_are_refused_before_a_folder_is_made(tmp_path: Path):
+    with pytest.raises(OptionError, match="a batch of 256 needs as many training images, and there are 128"):
+        train(epochs=1.0, run=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_options_from_python_are_one_line_each():
@@ -76,31 +173,29 @@ for options in json.loads(input()):
         print(error)
 """
     wrong = [
-        {"recipe": "slow"},
-        {"network": "resnet"},
-        {"epochs": 0},
-        {"epochs": "many"},
-        {"minutes": -5},
-        {"minutes": float("inf")},
-        {"minutes": 1e308},
-        {"run": 5},
-        {"minutes": 5, "epochs": 3},
-        {"plan": "plan.json", "network": "vgg"},
-        {"resume": "runs/1", "seed": 1},
-        {"plan": "nowhere.json"},
-        {"seed": -1},
-        {"seed": 1.5},
-        {"device": "tpu"},
-        {},
+        ({"recipe": "slow"}, "'slow'"),
+        ({"recipe": 5}, "recipe is a name or a nin.Recipe, not 5"),
+        ({"network": "resnet"}, "'resnet'"),
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": "many"}, "'many'"),
+        ({"epochs": True}, "True"),
+        ({"minutes": -5}, "-5"),
+        ({"minutes": float("inf")}, "inf"),
+        ({"minutes": 1e308}, "1e+308"),
+        ({"run": 5}, "run is a path"),
+        ({"minutes": 5, "epochs": 3}, "minutes and epochs"),
+        ({"plan": "plan.json", "network": "vgg"}, "network cannot"),
+        ({"resume": "runs/1", "seed": 1}, "seed cannot"),
+        ({"plan": "nowhere.json"}, "nowhere.json"),
+        ({"seed": -1}, "-1"),
+        ({"seed": 1.5}, "1.5"),
+        ({"seed": 2**63}, str(2**63)),
+        ({"device": "tpu"}, "'tpu'"),
+        ({}, "/nonexistent"),
     ]
-    answer = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(wrong), capture_output=True, text=True, check=True
-    )
+    given = json.dumps([options for options, _ in wrong])
+    answer = subprocess.run([sys.executable, "-c", program], input=given, capture_output=True, text=True, check=True)
     lines = answer.stdout.splitlines()
     assert len(lines) == len(wrong)
-    said = [
-        "'slow'", "'resnet'", "epochs", "'many'", "-5", "inf", "1e+308", "run is a path", "minutes and epochs",
-        "network cannot", "seed cannot", "nowhere.json", "-1", "1.5", "'tpu'", "/nonexistent",
-    ]  # fmt: skip
-    for line, named in zip(lines, said, strict=True):
+    for line, (_, named) in zip(lines, wrong, strict=True):
         assert named in line

@@ -1,21 +1,28 @@
 """Do recipes refuse nonsense, and are the named ones what they say?"""
 
 import re
-from dataclasses import replace
+from typing import get_args
 
+import msgspec
 import pytest
+import torch
+from msgspec.structs import replace
 
+import nin
+from nin.data.images import Splits
 from nin.errors import OptionError
-from nin.recipe import named, quick, seed
+from nin.networks.initialisation import SCHEMES
+from nin.training.plan import resolve
+from nin.training.recipe import RECIPES, Initialisation, Recipe, RecipeName, d2l, named_recipe, quick
 
 
-def test_the_seed_recipe_is_the_seeds_job():
-    recipe = seed()
+def test_the_d2l_recipe_is_the_textbooks_training():
+    recipe = d2l()
     assert (recipe.size, recipe.epochs, recipe.batch_size, recipe.learning_rate) == (224, 10, 128, 0.1)
     assert (recipe.momentum, recipe.weight_decay, recipe.label_smoothing, recipe.dropout) == (0, 0, 0, 0.5)
     assert recipe.initialisation == "xavier"
     assert not any((recipe.batch_norm, recipe.normalise, recipe.bfloat16, recipe.decay, recipe.warm_up))
-    assert not any((recipe.muon, recipe.flip))
+    assert not any((recipe.muon_learning_rate, recipe.flip, recipe.shift))
     assert recipe.final_relu
 
 
@@ -23,20 +30,66 @@ def test_the_seed_recipe_is_the_seeds_job():
     ("field", "value"),
     [
         ("epochs", 0.0),
+        ("epochs", -1),
+        ("max_epochs", 0.0),
         ("batch_size", 1),
-        ("sizes", ()),
-        ("sizes", ((0, 1.0),)),
-        ("muon", -1.0),
+        ("size", 0),
+        ("size", 5000),
+        ("muon_learning_rate", -1.0),
         ("learning_rate", -1.0),
         ("dropout", 1.0),
+        ("momentum", 1.0),
+        ("shift", -1),
         ("learning_rate", float("nan")),
+        ("weight_decay", float("inf")),
     ],
 )
-def test_values_out_of_range_are_refused_by_name(field: str, value: object):
-    with pytest.raises(OptionError, match=f"{field} .*{re.escape(str(value))}"):
+def test_values_out_of_range_are_refused_by_name(field: str, value: float):
+    with pytest.raises(OptionError, match=f"^{field} .*{re.escape(str(value))}$"):
         replace(quick(), **{field: value})
 
 
-def test_named_recipes():
-    assert named("quick") == quick()
-    assert named("seed", "vgg", 3.0) == replace(seed(3.0), network="vgg")
+@pytest.mark.parametrize("value", ["many", None, [8]])
+def test_a_value_that_is_no_number_is_refused_by_name(value: object):
+    content = msgspec.to_builtins(quick()) | {"epochs": value}
+    with pytest.raises(msgspec.ValidationError, match="epochs"):
+        msgspec.convert(content, Recipe)
+
+
+def test_without_batch_norm_a_batch_may_be_a_single_image():
+    assert replace(quick(), batch_norm=False, batch_size=1).batch_size == 1
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones():
+    with pytest.raises(OptionError, match="'resnet': the networks are nin, "):
+        named_recipe("quick", "resnet")
+
+
+def test_a_named_recipe_may_have_another_network_and_another_length():
+    assert named_recipe("quick") == quick()
+    assert named_recipe("d2l", "vgg", 3.0) == replace(d2l(3.0), network="vgg")
+    with pytest.raises(OptionError, match=f"'seed': the recipes are {', '.join(RECIPES)}"):
+        named_recipe("seed")
+
+
+def test_every_recipe_is_named_by_the_name_it_is_found_under_and_may_be_typed():
+    assert get_args(RecipeName) == tuple(RECIPES)
+    assert {name: named_recipe(name).name for name in RECIPES} == {name: name for name in RECIPES}
+
+
+def test_every_scheme_of_initialisation_can_be_asked_for_and_no_other():
+    assert get_args(Initialisation) == SCHEMES
+
+
+def test_quick_shows_images_mirrored_only_where_there_is_time_for_it():
+    assert not quick(3.9).flip
+    assert quick(4.0).flip
+
+
+def test_a_recipe_of_ones_own_may_be_written_in_whole_numbers(splits: Splits):
+    own = nin.Recipe("mine", epochs=1, size=67, learning_rate=1, momentum=0, batch_size=100)
+    plan = resolve(own, splits.train, 0, torch.device("cpu"))
+    assert plan.steps == 5
+    assert plan.recipe == own
+    assert plan.schedule == ((0.0, 0.0), (1.0, 1.0), (5.0, 0.0))
+    assert msgspec.json.decode(msgspec.json.encode(own), type=Recipe) == own

@@ -8,11 +8,10 @@ from rich.text import Text
 from nin.app.console import print_table
 from nin.app.options import Evaluate
 from nin.data.fashion_mnist import fashion_mnist
-from nin.figures.style import to_png
 from nin.files import write, write_json
 from nin.inference.classifier import Classifier, load
 from nin.metrics import Evaluation
-from nin.runs.evaluate import BATCH, evaluate, evaluation_figures, images_per_second
+from nin.runs.evaluate import BATCH, evaluate, images_per_second
 from nin.runs.folder import new_folder, refuse_existing
 
 
@@ -30,6 +29,9 @@ def main(options: Evaluate) -> int:
         "precision_of_predict": classifier.precision,
     }
     if options.out is not None:
+        from nin.figures.style import to_png  # matplotlib takes time, and a folder that it can write
+        from nin.runs.figures import evaluation_figures
+
         new_folder(options.out)
         for name, figure in evaluation_figures(evaluation, test).items():
             write(options.out / name, to_png(figure))

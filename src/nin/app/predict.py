@@ -14,7 +14,6 @@ from nin.app.console import print_table
 from nin.app.options import Predict
 from nin.data.photo import find_photos
 from nin.errors import OptionError
-from nin.figures.style import to_png
 from nin.files import write
 from nin.inference.classifier import Prediction, load
 from nin.text import printable
@@ -41,6 +40,8 @@ def main(options: Predict) -> int:
     elif good:
         _print_predictions(good)
     if options.explain is not None and good:
+        from nin.figures.style import to_png  # matplotlib takes time
+
         explained = [photo for photo, _ in good][:EXPLAINED]
         write(options.explain, to_png(classifier.explain(explained, invert=options.invert)))
         if len(good) > EXPLAINED and not options.json:

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, Protocol, runtime_checkable
 
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
@@ -22,7 +22,7 @@ from nin.data.photo_colour import MAX_PIXELS, check_size, on_white, upright
 from nin.data.tiff import read_tiff
 from nin.errors import PhotoError, printable
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "defects_of", "find_photos", "read_photo"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "BinaryFile", "defects_of", "find_photos", "read_photo"]
 
 MAX_BYTES: Final = 50_000_000
 
@@ -57,7 +57,24 @@ def _below(path: Path) -> list[Path]:
 # --- Reading one ---
 
 
-def read_photo(source: Path | bytes | BinaryIO) -> Image.Image:
+@runtime_checkable
+class BinaryFile(Protocol):
+    """What is read of an open file: `open(path, "rb")`, `io.BytesIO` and any BinaryIO are such."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read up to `size` bytes."""
+        ...
+
+    def seekable(self) -> bool:
+        """Tell whether it can be rewound."""
+        ...
+
+    def seek(self, offset: int, /) -> int:
+        """Go to a position."""
+        ...
+
+
+def read_photo(source: Path | bytes | BinaryFile) -> Image.Image:
     """Read a PNG, JPEG, WebP, GIF, TIFF or BMP: its first frame, upright, RGB of 8 bits, on white.
 
     Args:
@@ -93,7 +110,7 @@ def _file_bytes(path: Path) -> bytes:
         raise PhotoError(f"it cannot be read ({error.strerror}); check its permissions") from None
 
 
-def _given_bytes(source: bytes | BinaryIO) -> bytes:
+def _given_bytes(source: bytes | BinaryFile) -> bytes:
     """Return bytes, or those of an open file, which are not too many; PhotoError else."""
     if isinstance(source, bytes):
         return _within_bounds(source, len(source))
@@ -169,7 +186,7 @@ def _with_end(jpeg: PhotoBytes) -> PhotoBytes:
     One that was cut within its pixels stays as it is, and Pillow refuses it. The decoder makes up missing bits, so the
     bytes are whole if different ones appended to them change no pixel.
     """
-    if not lacks_end(jpeg.data):
+    if not lacks_end(jpeg.data) or jpeg.data.count(b"\xff\xda") > 100:  # decoding many scans is slow enough once
         return jpeg
     body, end = jpeg.data.rstrip(b"\xff"), b"\xff\xd9"
     digests: set[bytes] = set()
@@ -188,7 +205,7 @@ def defects_of(shown: str) -> Iterator[None]:
     try:
         yield
     except PhotoError as error:
-        raise PhotoError(f"{shown}: {error}") from error
+        raise PhotoError(f"{shown}: {error}") from error.__cause__
     except Image.DecompressionBombError:
         raise PhotoError(f"{shown}: more than {MAX_PIXELS:,} pixels, the most that is read; shrink it first") from None
     except MemoryError as error:

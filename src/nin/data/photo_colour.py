@@ -84,6 +84,8 @@ def shades_of_integers(values: np.ndarray) -> np.ndarray:
         PhotoError: 32 bits that would all become about one shade, for they were never meant to fill their range.
 
     """
+    if values.dtype == np.uint8:
+        return values
     bits = 8 * values.dtype.itemsize
     if bits == 32 and 0 < (span := int(values.max()) - int(values.min())) < 2**24:
         raise PhotoError(

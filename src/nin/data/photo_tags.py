@@ -1,13 +1,16 @@
 """What do the tags of a TIFF say, and of EXIF, which is laid out like one? Read and rewritten without decoding."""
 
 import struct
-from collections.abc import Container, Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 from nin.errors import PhotoError
 
 _MOST_TAGS: Final = 4096
+_MOST_VALUES: Final = 200_000  # of a tag: a colour map of 16 bits has 196,608
 _TYPES: Final = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}  # TIFF 6.0 and BigTIFF
+
+_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 11: 4, 13: 4}  # bytes of one value; 8 of all others
 
 
 class Directory:
@@ -36,9 +39,9 @@ class Directory:
         return self._entries.get(tag, (0, 0, b""))[1]
 
     def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """Return the integers of a tag (two for each fraction), or `default` where it is missing or damaged."""
+        """Return the integers of a tag (two for each fraction); `default` where it is missing, damaged or too long."""
         kind, count, value = self._entries.get(tag, (0, 0, b""))
-        if kind not in _TYPES or count == 0:
+        if kind not in _TYPES or not 0 < count <= _MOST_VALUES:
             return default
         one = struct.calcsize("=" + _TYPES[kind])
         if one * count > len(value):
@@ -48,22 +51,31 @@ class Directory:
             return default
         return struct.unpack_from(f"{self.order}{count * len(_TYPES[kind])}{_TYPES[kind][0]}", value)
 
-    def rewritten(self, keep: Container[int], changes: Mapping[int, int | None]) -> bytes:
-        """Return the file with one directory of the tags to `keep`, those in `changes` set to a number or dropped."""
-        entries = {tag: entry for tag, entry in self._entries.items() if tag in keep}
+    def rewritten(self, keep: Set[int], changes: Mapping[int, int | None]) -> bytes:
+        """Return the file as a plain TIFF with one directory: tags to `keep`, some changed to a number or left out.
+
+        Everything else stays where it was. A BigTIFF becomes a TIFF, for Pillow reads those in one byte order only.
+        """
+        data = bytearray(self.data)
+        data += bytes(len(data) % 2)
+        packed: dict[int, bytes] = {}
+        for tag in self._entries.keys() & keep:
+            kind, count, value = self._entries[tag]
+            if count > _MOST_VALUES:
+                continue
+            if kind == 16:  # 64 bits
+                kind, value = 4, struct.pack(f"{self.order}{count}I", *self.values(tag))
+            elif self.large and _SIZES.get(kind, 8) * count > 8:
+                value = struct.pack(self.order + "I", *struct.unpack(self.order + "Q", value))
+            elif self.large:
+                value = value[: _SIZES.get(kind, 8) * count]
+            if len(value) > 4:
+                value, data = struct.pack(self.order + "I", len(data)), data + value + bytes(len(value) % 2)
+            packed[tag] = struct.pack(self.order + "HHI4s", tag, kind, count, value)
         for tag, number in changes.items():
-            entries.pop(tag, None)
+            packed.pop(tag, None)
             if number is not None:
-                entries[tag] = (3, 1, struct.pack(self.order + "H", number))
-        header = (b"II" if self.order == "<" else b"MM") + struct.pack(self.order + "H", 43 if self.large else 42)
-        body = self.data[16:] if self.large else self.data[8:]
-        padding = bytes(len(body) % 2)
-        at = len(body) + len(padding)
-        if self.large:
-            header += struct.pack(self.order + "HHQ", 8, 0, 16 + at)
-            end = struct.pack(self.order + "Q", len(entries))
-        else:
-            header += struct.pack(self.order + "I", 8 + at)
-            end = struct.pack(self.order + "H", len(entries))
-        packed = [self._entry.pack(tag, *entry) for tag, entry in sorted(entries.items())]
-        return b"".join([header, body, padding, end, *packed, bytes(8)])
+                packed[tag] = struct.pack(self.order + "HHIHxx", tag, 3, 1, number)
+        data[:8] = (b"II" if self.order == "<" else b"MM") + struct.pack(self.order + "HI", 42, len(data))
+        data += struct.pack(self.order + "H", len(packed)) + b"".join(packed[tag] for tag in sorted(packed)) + bytes(4)
+        return bytes(data)

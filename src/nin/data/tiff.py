@@ -1,66 +1,28 @@
 """How are a TIFF's samples laid out, and which shades and colours are they?
 
 Pillow decodes most TIFFs right, some wrong without a word (16 bits in separate planes, signed, white at zero), and says
-of others only that it does not know them. So a layout is read here first. Uncompressed samples of whole bytes are taken
-from the file directly; what is compressed or packed goes through Pillow as plain numbers, with every tag left out that
-it would get wrong; anything else is refused by name.
+of others only that it does not know them. So a layout is read here first. Uncompressed samples are taken from the file
+directly; compressed ones go through Pillow as plain numbers, with every tag left out that it would get wrong; anything
+else is refused by name.
 """
 
 import contextlib
 import ctypes
 import io
 import math
-from dataclasses import dataclass
 from functools import cache
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from nin.data.photo_colour import check_size, shades_of_floats, shades_of_integers
+from nin.data.photo_colour import shades_of_floats, shades_of_integers
+from nin.data.photo_layout import PHOTOMETRICS, SAMPLE_FORMATS, Layout, layout_of
 from nin.data.photo_tags import Directory
-from nin.errors import PhotoError
 
-_MOST_STRIPS: Final = 100_000  # Pillow keeps 300 bytes for each
-_COMPRESSIONS: Final = {
-    1: "uncompressed", 2: "CCITT RLE", 3: "CCITT G3", 4: "CCITT G4", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "Deflate",
-    32771: "CCITT RLE/W", 32773: "PackBits", 32946: "Deflate", 34925: "LZMA", 50000: "Zstandard",
-}  # fmt: skip
 _BILEVEL: Final = (2, 3, 4, 32771)
-_PHOTOMETRICS: Final = {
-    0: ("grey with white at zero", 1), 1: ("grey", 1), 2: ("RGB", 3), 3: ("palette", 1), 5: ("CMYK", 4),
-    6: ("YCbCr", 3), 8: ("CIELab", 3),
-}  # fmt: skip
-_FORMATS: Final = {1: "u", 2: "i", 3: "f"}
 _KEPT: Final = frozenset((*range(256, 260), 262, 266, 273, *range(277, 280), 284, 292, 317, 320, *range(322, 326), 332,
                           338, 339, 347, *range(512, 522), *range(529, 533)))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """What the tags of a TIFF say about its samples, with TIFF's own numbers; checked by `_layout`."""
-
-    width: int
-    height: int
-    bits: int
-    samples: int
-    format: int  # 1 unsigned, 2 signed, 3 float
-    photometric: int
-    extra: tuple[int, ...]  # 1 alpha that the colours were multiplied with, 2 alpha, others unknown
-    separate: bool
-    compression: int
-
-    def __str__(self) -> str:
-        numbers = {1: "bits", 2: "bits (signed)", 3: "bits (float)"}.get(self.format, f"bits (format {self.format})")
-        colours = _PHOTOMETRICS.get(self.photometric, (f"photometric {self.photometric}", 0))[0]
-        return (
-            f"{self.samples} x {self.bits} {numbers}, {colours}"
-            f"{', separate planes' if self.separate else ''}"
-            f", {_COMPRESSIONS.get(self.compression, f'compression {self.compression}')}"
-        )
-
-    def refuse(self, why: str = "is not supported") -> NoReturn:
-        raise PhotoError(f"a TIFF of {self} {why}; save it as PNG")
 
 
 def read_tiff(data: bytes) -> tuple[Image.Image, int]:
@@ -71,58 +33,23 @@ def read_tiff(data: bytes) -> tuple[Image.Image, int]:
 
     """
     tags = Directory(data)
-    layout = _layout(tags)
+    layout = layout_of(tags)
     orientation = tags.values(274, (1,))[0]
-    if layout.compression == 1 and layout.bits in (8, 16, 32, 64):
+    if layout.compression == 1:
         return _colours(_samples(tags, layout), layout, tags), orientation
-    image = _by_pillow(tags, layout)
     if layout.photometric in (6, 8):
-        return image, orientation
-    return _colours(_numbers(image, layout), layout, tags), orientation
-
-
-def _layout(tags: Directory) -> _Layout:
-    """Read and check the tags of a TIFF. PhotoError for more than is safe to read, or what no reader could know."""
-    if max(tags.count(273), tags.count(324)) > _MOST_STRIPS:
-        raise PhotoError(f"a TIFF in too many strips, where {_MOST_STRIPS:,} are read; save it again")
-    width, height = tags.values(256)[:1], tags.values(257)[:1]
-    if not width or not height:
-        raise PhotoError("a TIFF without a width and height, damaged or cut off; download it again")
-    check_size((width[0], height[0]))
-    bits, formats = tags.values(258, (1,)), tags.values(339, (1,))
-    compression = tags.values(259, (1,))[0]
-    photometric = 6 if compression == 6 else tags.values(262, (0,))[0]
-    samples = tags.values(277, (3 if compression == 6 else 1,))[0]
-    colours = _PHOTOMETRICS.get(photometric, ("", samples))[1]
-    extra = tags.values(338)
-    if photometric == 2 and samples == 4 and not extra:
-        extra = (2,)  # as Pillow and others take it
-    layout = _Layout(
-        width[0], height[0], max(bits), samples, 1 if formats[0] == 4 else formats[0], photometric, extra,
-        tags.values(284, (1,))[0] == 2 and samples > 1, compression,
-    )  # fmt: skip
-    if compression not in _COMPRESSIONS or photometric not in _PHOTOMETRICS or layout.format not in _FORMATS:
-        layout.refuse()
-    if len(set(bits)) > 1 or len(set(formats)) > 1:
-        layout.refuse("whose samples differ in kind is not supported")
-    if samples != colours + len(extra) or samples > 8:
-        layout.refuse(f"that says of {len(extra)} samples beyond its colours what they are is not supported")
-    if photometric == 5 and tags.values(332, (1,))[0] != 1:
-        layout.refuse("whose inks are not CMYK is not supported")
-    return layout
+        return _by_pillow(tags, layout), orientation
+    return _colours(_numbers(_by_pillow(tags, layout), layout), layout, tags), orientation  # nested: each is freed
 
 
 # --- Samples straight from the file ---
 
 
-def _samples(tags: Directory, layout: _Layout) -> np.ndarray:
+def _samples(tags: Directory, layout: Layout) -> np.ndarray:
     """Return the (height, width, samples) of an uncompressed TIFF, in strips or tiles, side by side or in planes."""
-    dtype_name = f"{tags.order}{_FORMATS[layout.format]}{layout.bits // 8}"
-    if dtype_name[1:] in ("f1", "u8", "i8"):
-        layout.refuse()
-    dtype = np.dtype(dtype_name)
+    dtype = _dtype(tags, layout)
     planes, depth = (layout.samples, 1) if layout.separate else (1, layout.samples)
-    if layout.width * layout.height * layout.samples * dtype.itemsize > len(tags.data):
+    if layout.width * layout.height * layout.samples * layout.bits // 8 > len(tags.data):
         raise EOFError("truncated")
     tiled = tags.count(324) > 0
     wide = tags.values(322)[0] if tiled else layout.width
@@ -137,10 +64,14 @@ def _samples(tags: Directory, layout: _Layout) -> np.ndarray:
         plane, (row, column) = index // (across * down), divmod(index % (across * down), across)
         y, x = row * high, column * wide
         rows = high if tiled else min(high, layout.height - y)
-        count = rows * wide * depth
-        raw = tags.data[offset : offset + count * dtype.itemsize]
+        row_bytes = (wide * depth * layout.bits + 7) // 8
+        raw = tags.data[offset : offset + rows * row_bytes]
         raw = raw.translate(_REVERSED) if reversed_bits else raw
-        block = np.frombuffer(raw, dtype, count).reshape(rows, wide, depth)
+        if layout.bits % 8:
+            block = _unpacked(np.frombuffer(raw, np.uint8).reshape(rows, row_bytes), wide * depth, layout)
+        else:
+            block = np.frombuffer(raw, dtype)
+        block = block.reshape(rows, wide, depth)
         found[y : y + high, x : x + wide, plane : plane + depth] = block[: layout.height - y, : layout.width - x]
     return found
 
@@ -148,10 +79,35 @@ def _samples(tags: Directory, layout: _Layout) -> np.ndarray:
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # the first bit is the lowest
 
 
+def _dtype(tags: Directory, layout: Layout) -> np.dtype:
+    """Return NumPy's type for samples: the file's own, or for packed bits the least unsigned one that holds them."""
+    bits, number = layout.bits, layout.format
+    if bits == 8 and number < 3:
+        return np.dtype("iu"[number % 2] + "1")
+    if number == layout.samples == 1 and bits < 16:
+        return np.dtype(np.uint8 if bits < 8 else np.uint16)
+    if bits not in ((16, 32, 64) if number == 3 else (16, 32)):
+        layout.refuse()
+    return np.dtype(f"{tags.order}{SAMPLE_FORMATS[number]}{bits // 8}")
+
+
+def _unpacked(rows: np.ndarray, count: int, layout: Layout) -> np.ndarray:
+    """Return `count` numbers of a few bits from each row of bytes, scaled to fill 8 or 16 bits, but for a palette's."""
+    bits = layout.bits
+    split = np.unpackbits(rows, axis=1)[:, : count * bits].reshape(len(rows), count, bits)
+    padded = np.packbits(split, axis=2)  # to whole bytes, on the right
+    numbers = padded.view(">u2" if bits > 8 else np.uint8)[..., 0] >> (-bits % 8)
+    if layout.photometric == 3:
+        return numbers
+    if bits > 8:
+        return numbers.astype(np.uint32) * 65535 // (2**bits - 1)
+    return numbers.astype(np.uint16) * 255 // (2**bits - 1)
+
+
 # --- Samples through Pillow ---
 
 
-def _by_pillow(tags: Directory, layout: _Layout) -> Image.Image:
+def _by_pillow(tags: Directory, layout: Layout) -> Image.Image:
     """Decode a TIFF as plain unsigned numbers with black at zero; PhotoError for what Pillow does not read, or wrong.
 
     It swaps no bytes of more than 16 bits, and takes planes for colours in RGB and CMYK only.
@@ -165,8 +121,9 @@ def _by_pillow(tags: Directory, layout: _Layout) -> Image.Image:
     else:
         fits = layout.format == 1 and (bits == 8 or (one and bits < 8)) and not layout.separate
     fits = fits and (bits == 1 or layout.compression not in _BILEVEL)
-    fits = fits and (photometric != 6 or layout.compression != 1)
-    fits = fits and (len(layout.extra) < 2 or (not any(layout.extra[1:]) and not layout.separate))
+    fits = fits and (
+        len(layout.extra) < 2 or (layout.extra[0] != 1 and not any(layout.extra[1:]) and not layout.separate)
+    )
     if not fits:
         layout.refuse()
     changes: dict[int, int | None] = {}
@@ -176,9 +133,9 @@ def _by_pillow(tags: Directory, layout: _Layout) -> Image.Image:
         changes[262] = 1
     if bits <= 16:
         changes[339] = None
-    if layout.extra == (1,):
-        changes[338] = 2  # else Pillow divides by it, which cannot be undone
-    quiet_libtiff()
+    if layout.extra in ((1,), (2,)):
+        changes[338] = 2  # multiplied colours would be divided, which cannot be undone
+    _quiet_libtiff()
     file = io.BytesIO(tags.rewritten(_KEPT, changes))
     try:
         image = TiffImagePlugin.TiffImageFile(file)
@@ -187,23 +144,23 @@ def _by_pillow(tags: Directory, layout: _Layout) -> Image.Image:
     try:
         image.load()
     except OSError as error:
-        layout.refuse(f"cannot be decoded: it is damaged, or its kind is not supported ({type(error).__name__})")
+        layout.refuse("cannot be decoded: it is damaged, or of a kind that is not supported", error)
     return image
 
 
-def _numbers(image: Image.Image, layout: _Layout) -> np.ndarray:
+def _numbers(image: Image.Image, layout: Layout) -> np.ndarray:
     """Return the (height, width, samples) that Pillow decoded: of 8 bits, or, for one sample, of the file's type."""
     values = np.asarray(image.convert("L") if image.mode == "1" else image)
     values = values.reshape(layout.height, layout.width, -1)
     if layout.samples == 1 and layout.bits == 12:
         return values << 4 | values >> 8
     if layout.samples == 1 and layout.bits >= 8:
-        return values.view(f"{values.dtype.byteorder}{_FORMATS[layout.format]}{layout.bits // 8}")
+        return values.view(f"{values.dtype.byteorder}{SAMPLE_FORMATS[layout.format]}{layout.bits // 8}")
     return values
 
 
 @cache
-def quiet_libtiff() -> None:
+def _quiet_libtiff() -> None:
     """Keep libtiff, where Pillow brings its own, from writing lines of its own to stderr beside our message."""
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(Image.core.__file__)
@@ -214,10 +171,10 @@ def quiet_libtiff() -> None:
 # --- Samples to colours ---
 
 
-def _colours(samples: np.ndarray, layout: _Layout, tags: Directory) -> Image.Image:
+def _colours(samples: np.ndarray, layout: Layout, tags: Directory) -> Image.Image:
     """Make an RGB, RGBA or LAB image of the (height, width, samples) of a file."""
     size = (layout.width, layout.height)
-    first = _PHOTOMETRICS[layout.photometric][1]
+    first = PHOTOMETRICS[layout.photometric][1]
     alpha_at = next((first + index for index, kind in enumerate(layout.extra) if kind in (1, 2, 999)), None)
     values = _shades(samples[..., :first])
     match layout.photometric:
@@ -252,7 +209,7 @@ def _shades(values: np.ndarray) -> np.ndarray:
     return shades_of_floats(values) if values.dtype.kind == "f" else shades_of_integers(values)
 
 
-def _palette(tags: Directory, layout: _Layout) -> np.ndarray:
+def _palette(tags: Directory, layout: Layout) -> np.ndarray:
     """Return the (entries, 3) shades of a colour map: 16 bits a number, or 8 as old writers have it."""
     numbers = tags.values(320)
     if layout.bits > 8 or layout.format != 1 or len(numbers) != 3 << layout.bits:

@@ -58,8 +58,8 @@ def explanation(
         down += 0.45
         add_panel(figure, 0, down, side, side).imshow(rgb_pixels(image), aspect="auto")
         maximum = scale_maximum(image_maps)
-        most_probable = shares.argsort(descending=True, stable=True)[:top].tolist()
-        for column, index in enumerate(most_probable, start=1):
+        most_probable = shares.argsort(descending=True, stable=True)[:top]
+        for column, index in enumerate(map(int, most_probable), start=1):
             axes = add_panel(figure, column * step, down, side, side)
             draw_class_map(axes, image_maps[index], image, grid, size, maximum)
             share = f"{100 * float(shares[index]):.0f} %"

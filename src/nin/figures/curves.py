@@ -60,7 +60,7 @@ def _draw_curves(
     axes.plot(epochs, validation, "-s", label="validation", color=BLUE, markersize=5)
     missing = ~np.isfinite(training + validation)
     if missing.any():
-        axes.set_title(_say_missing(quantity, epochs[missing].tolist()), fontsize=9, color=RED)
+        axes.set_title(_missing_title(quantity, epochs[missing].tolist()), fontsize=9, color=RED)
     if missing.all():
         axes.set_yticks([])
         return
@@ -84,7 +84,7 @@ def _scale_epochs(axes: Axes, last: float) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
-def _say_missing(quantity: str, epochs: list[float]) -> str:
+def _missing_title(quantity: str, epochs: list[float]) -> str:
     """Return a line that says at which epochs the quantity was not finite, or at how many if they are too many."""
     numbers = [f"{epoch:.2f}".rstrip("0").rstrip(".") for epoch in epochs]
     if len(numbers) <= MOST_EPOCHS_LISTED:

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.style import context
 from matplotlib.textpath import text_to_path
 from torch import Tensor
 
@@ -18,7 +19,8 @@ DPI = 130
 INK, GREY = "#222222", "#5f5f5f"
 GREEN, RED, BLUE = "#1a6e3c", "#b3261e", "#0b5c9e"
 
-# Every figure is drawn under `matplotlib.style.context(["default", STYLE])`, whatever the user's own settings are.
+# Every figure is drawn and written under `matplotlib.style.context(["default", STYLE])`, so that the user's settings
+# change nothing. Writing reads settings too: the font size, for instance, decides how many ticks an axis has.
 STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a "$" in a class name is a dollar, not the start of a formula
     "text.color": INK,
@@ -89,6 +91,7 @@ def settle_layout(figure: Figure) -> Figure:
     return figure
 
 
+@context(["default", STYLE])
 def to_png(figure: Figure) -> bytes:
     """Return the figure as a PNG file; the same figure always gives the same bytes."""
     file = io.BytesIO()
@@ -96,6 +99,7 @@ def to_png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+@context(["default", STYLE])
 def to_svg(figure: Figure) -> bytes:
     """Return the figure as an SVG file whose text is stored as text; the same figure always gives the same bytes."""
     file = io.BytesIO()

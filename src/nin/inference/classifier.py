@@ -5,21 +5,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, UInt8
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from nin.data.garment import Invert, prepare_garment
 from nin.device import DeviceName, Precision, autocast, compute_after_fork, fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
-from nin.figures.class_maps import explanation
 from nin.inference.inputs import read_inputs
 from nin.inference.model_folder import Config, find_model, read_folder, save_folder
 from nin.networks.forward import channels_last, evaluating, images_per_batch
 from nin.networks.registry import find_network
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Classifier:
         class_maps: Any = self.network.class_maps
         return self._apply(class_maps, inputs)
 
-    def explain(self, inputs: Any, titles: Sequence[str] | None = None, *, invert: Invert = "auto") -> Figure:
+    def explain(self, inputs: Any, titles: Sequence[str] | None = None, *, invert: Invert = "auto") -> "matplotlib.figure.Figure":
         """Draw each input beside the class maps of its most probable labels.
 
         Args:
@@ -157,6 +158,8 @@ class Classifier:
             NinError: what `class_maps` raises, or images of different sizes.
 
         """
+        from nin.figures.class_maps import explanation  # matplotlib takes time
+
         images = [image for part, _ in self._read(inputs, invert) for image in part]
         if len({image.shape for image in images}) > 1:
             raise NinError("images of different sizes cannot be explained in one figure; give them one by one")

@@ -1,9 +1,9 @@
 """What may be handed to a classifier? Arrays, tensors and photos, all of which become batches of uint8 images."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from nin.data.garment import Prepared
 from nin.data.photo import read_photo
 from nin.errors import NinError
 
+_DEEPEST: Final = 20  # lists in lists
+
 
 def read_inputs(
     inputs: Any, channels: int, prepare: Callable[[Image.Image], Prepared]
@@ -22,8 +24,9 @@ def read_inputs(
     """Yield the images of each part of `inputs` in order, and whether `prepare` inverted them.
 
     Args:
-        inputs: a tensor or array (see `as_images`); a PIL image, a path, or an encoded file as bytes or a binary
-            file object; or an iterable of any of these, nested as you like.
+        inputs: a tensor or array (see `as_images`; a memoryview of two or more dimensions is an array too); a PIL
+            image, a path, or an encoded file as bytes, bytearray, memoryview of one dimension or open binary file; or
+            an iterable of any of these, nested as you like.
         channels: what the images must have.
         prepare: makes an image of a decoded photo.
 
@@ -32,55 +35,127 @@ def read_inputs(
         NinError: something else, or an array of the wrong shape or dtype.
 
     """
+    return _read(inputs, channels, prepare, 0)
+
+
+def _read(
+    inputs: Any, channels: int, prepare: Callable[[Image.Image], Prepared], depth: int
+) -> Iterator[tuple[UInt8[Tensor, "images channels height width"], bool]]:
     match inputs:
         case Tensor() | np.ndarray():
             yield as_images(inputs, channels), False
-        case Image.Image():
-            prepared = prepare(inputs)
+        case memoryview() if inputs.ndim != 1:
+            yield as_images(np.asarray(inputs), channels), False
+        case _ if (photo := _photo(inputs)) is not None:
+            prepared = prepare(photo)
             yield prepared.image[None], prepared.inverted
-        case str() | os.PathLike():
-            yield from read_inputs(read_photo(Path(inputs)), channels, prepare)
-        case Iterable():
+        case Iterable() if not isinstance(inputs, Mapping):
+            if depth == _DEEPEST:
+                raise NinError(f"lists in lists more than {_DEEPEST} deep, or a list that holds itself; give one list")
             for one in inputs:
-                yield from read_inputs(one, channels, prepare)
+                yield from _read(one, channels, prepare, depth + 1)
         case _:
-            raise NinError(f"an input is a tensor, an array, a PIL image or a path, not {type(inputs).__name__}")
+            raise NinError(
+                f"an input is a tensor, an array, a PIL image, a path, or a photo as bytes or open file, not "
+                f"{type(inputs).__name__}"
+            )
+
+
+def _photo(given: Any) -> Image.Image | None:
+    """Return what is a photo as a PIL image, read where it is a path, bytes or an open file; None for anything else."""
+    match given:
+        case Image.Image():
+            return given
+        case str() | os.PathLike():
+            return read_photo(Path(os.fsdecode(given)))  # which may be bytes behind os.PathLike
+        case bytes() | bytearray() | memoryview():
+            return read_photo(bytes(given))
+        case _ if hasattr(given, "read") and hasattr(given, "seekable"):
+            return read_photo(given)
+        case _:
+            return None
+
+
+# --- Arrays ---
 
 
 def as_images(images: Tensor | np.ndarray, channels: int) -> UInt8[Tensor, "images {channels} height width"]:
-    """Make uint8 (images, channels, height, width) of a tensor or array as `Classifier` takes them.
+    """Return a tensor or array as uint8 (images, channels, height, width), on the device that it is on.
+
+    Args:
+        images: uint8, or floats from 0 to 1; (images, channels, height, width), or one image as (channels, height,
+            width). Grey ones may be (images, height, width) or (height, width) too.
+        channels: what the images must have.
 
     Raises:
-        NinError: another shape or type, or floats that are not from 0 to 1.
+        NinError: another dtype, layout or shape, a shape that can be read in two ways, or floats that are not from 0
+            to 1.
 
     """
-    try:
-        if isinstance(images, np.ndarray):  # a copy: PyTorch takes no other byte order, no negative strides
-            images = torch.from_numpy(np.array(images, dtype=images.dtype.newbyteorder("=")))
-        tensor = images
-    except (TypeError, ValueError) as error:
-        raise NinError(f"an array of {images.dtype} is no picture: give uint8, or floats from 0 to 1") from error
-    shape = tuple(tensor.shape)
-    if tensor.ndim == 2:
-        tensor = tensor[None, None]
-    elif tensor.ndim == 3 and channels == 1:
-        if {shape[0], shape[2]} & {3, 4}:
-            raise NinError(
-                f"{shape} may be one colour picture or grey ones: give (images, 1, height, width), or a PIL picture"
-            )
-        tensor = tensor[:, None]
-    elif tensor.ndim == 3:
-        tensor = tensor[None]
-    if tensor.ndim != 4 or tensor.shape[1] != channels or 0 in tensor.shape:
-        raise NinError(f"pictures are of shape (images, {channels}, height, width), not {shape}")
-    if tensor.is_floating_point():
-        if not ((tensor >= 0) & (tensor <= 1)).all():
-            raise NinError(
-                f"floats are pixels from 0 to 1, not from {tensor.min().item():.3g} to {tensor.max().item():.3g}: "
-                "give them as they were before any normalising"
-            )
-        return (tensor * 255).round().to(torch.uint8)
-    if tensor.dtype != torch.uint8:
-        name = str(tensor.dtype).removeprefix("torch.")
-        raise NinError(f"pictures are uint8, or floats from 0 to 1, not {name}")
+    tensor = _with_channels(_strided(_from_numpy(images) if isinstance(images, np.ndarray) else images), channels)
+    if tensor.dtype == torch.uint8:
+        return tensor.detach()
+    tensor = tensor.detach().to(torch.float32)
+    if not ((tensor >= 0) & (tensor <= 1)).all():
+        raise NinError(
+            f"floats are pixels from 0 to 1, not from {tensor.min().item():.3g} to {tensor.max().item():.3g}: "
+            "give them as they were before any normalising"
+        )
+    return (tensor * 255).round().to(torch.uint8)
+
+
+def _from_numpy(array: np.ndarray) -> Tensor:
+    """Copy an array of numbers to a tensor: PyTorch takes no other byte order, no negative strides, no read-only."""
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise NinError(f"an array of {array.dtype} is no image: give uint8, or floats from 0 to 1")
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+
+
+def _strided(tensor: Tensor) -> Tensor:
+    """Return a tensor that has numbers to look at, uint8 or floats; NinError for another kind, with the way out."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        raise NinError("a tensor on the device 'meta' has no pixels; give one with data, on 'cpu' for example")
+    if tensor.is_nested or tensor.layout != torch.strided:
+        kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        raise NinError(f"a tensor of layout {kind} is no image; give tensor.to_dense()")
+    if tensor.is_quantized:
+        raise NinError(f"a quantized tensor, {name}, is no image; give tensor.dequantize(), from 0 to 1")
+    if not tensor.is_floating_point() and tensor.dtype != torch.uint8:
+        raise NinError(f"images are uint8, or floats from 0 to 1, not {name}; convert them first")
+    if name.startswith("float4"):  # two numbers in a byte, which PyTorch does not convert
+        raise NinError(f"images are uint8, or floats from 0 to 1 of 8 bits or more, not {name}; convert them first")
     return tensor
+
+
+def _with_channels(tensor: Tensor, channels: int) -> Tensor:
+    """Return a tensor as (images, channels, height, width); NinError for a shape that is none or may be two."""
+    shape = tuple(tensor.shape)
+    wanted = f"(images, {channels}, height, width)"
+    if 0 in shape or len(shape) not in (2, 3, 4):
+        raise NinError(f"images are of shape {wanted}, not {shape}")
+    if channels == 1 and len(shape) == 2:
+        return tensor[None, None]
+    if channels == 1 and len(shape) == 3:
+        count, height, width = shape
+        if count in (3, 4):
+            raise _ambiguous(shape, f"one colour image of {height} x {width}, or {count} grey ones", wanted)
+        if width < 5 and max(shape) > 1:
+            kind = "colour image" if width > 2 else "image"
+            raise _ambiguous(shape, f"one {kind} with its channels last, or {count} grey ones {width} wide", wanted)
+        return tensor[:, None]
+    *_, first, height, last = (0, *shape)  # (0, height, width) of two
+    if first == last == channels and (height, channels) != (1, 1):
+        readings = f"of images {channels} wide, or {channels} high with their channels last"
+        raise _ambiguous(shape, readings, wanted)
+    if first == channels:
+        return tensor if len(shape) == 4 else tensor[None]
+    if last == channels and first:
+        axes = "0, 3, 1, 2" if len(shape) == 4 else "2, 0, 1"
+        raise NinError(f"images are of shape {wanted}, not {shape}, with the channels last; permute({axes}) it")
+    one = "" if len(shape) == 4 else f", or ({channels}, height, width) for one"
+    raise NinError(f"images are of shape {wanted}{one}, not {shape}")
+
+
+def _ambiguous(shape: tuple[int, ...], readings: str, wanted: str) -> NinError:
+    return NinError(f"{shape} may be {readings}: give {wanted}, or a PIL image")

@@ -161,7 +161,7 @@ def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path} has {path.stat().st_size:,} bytes, more than any model of this package")
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with path.open("rb") as opened, safe_open(_utf8_name(path, opened.fileno()), "pt", device="cpu") as file:
             names = set(file.keys())
             for name in sorted(names ^ set(expected)):
                 has = "has a tensor too many," if name in names else "lacks the tensor"
@@ -182,6 +182,12 @@ def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ModelError(f"cannot read {path}: {reason}; fetch or train the model again") from error
+
+
+def _utf8_name(path: Path, descriptor: int) -> str:
+    """Return a name by which safetensors, which takes none that is not UTF-8, opens the file of `descriptor`."""
+    name = os.fspath(path)
+    return name if printable(name) == name else f"/dev/fd/{descriptor}"
 
 
 # --- Writing ---

@@ -62,6 +62,9 @@ def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
         )
 
     for module in meta.modules():
+        if isinstance(module, nn.ReLU):
+            # On the meta device, ReLU makes PyTorch import its compiler: a second, and a temporary folder to write to.
+            module.forward = lambda input: input
         if not list(module.children()):
             module.register_forward_hook(describe)
     with torch.no_grad():

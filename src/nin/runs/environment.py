@@ -23,7 +23,7 @@ def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
         "nin": version("network-in-network"),
         "commit": commit(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": processor(),

@@ -1,20 +1,15 @@
 """How good is a model? The one evaluation, at the end of a run and in `nin evaluate`."""
 
 import time
-from collections.abc import Mapping
 from statistics import median
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from nin.data.images import LabelledImages
 from nin.errors import ModelError
-from nin.figures.evaluation import confusion, reliability
-from nin.figures.images import prediction
 from nin.inference.classifier import Classifier
-from nin.metrics import Evaluation, evaluate_logits, most_confident_mistakes
+from nin.metrics import Evaluation, evaluate_logits
 
-MISTAKES = 30  # shown
 BATCH = 256  # images, in the timing
 SECONDS_OF_TIMING = 3
 
@@ -48,25 +43,3 @@ def images_per_second(classifier: Classifier, images: Tensor) -> float:
         classifier.predict(batch)
         took.append(time.perf_counter() - start)
     return len(batch) / median(took)
-
-
-def evaluation_figures(evaluation: Evaluation, images: LabelledImages) -> Mapping[str, Figure]:
-    """Draw an evaluation: confusion matrix, reliability diagram and, if there are any, the most confident mistakes.
-
-    Returns:
-        The figures by the names of their files.
-
-    """
-    figures = {
-        "confusion.png": confusion(evaluation.confusion, evaluation.labels),
-        "reliability.png": reliability(evaluation.calibration),
-    }
-    wrong = most_confident_mistakes(evaluation.probabilities, images.labels, MISTAKES)
-    if len(wrong):
-        confidence, predicted = evaluation.probabilities[wrong].max(dim=1)
-        shown = images.subset(wrong)
-        headline = f"The {len(wrong)} most confident mistakes" if len(wrong) > 1 else "The only mistake"
-        figures["mistakes.png"] = prediction(
-            shown.images, shown.labels, predicted, confidence, evaluation.labels, headline=headline
-        )
-    return figures

@@ -4,29 +4,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from msgspec.structs import replace
 
 from nin.data.images import LabelledImages, Splits
 from nin.device import pytorch_defaults, usable_threads
 from nin.errors import OptionError
-from nin.figures.curves import loss
-from nin.figures.images import prediction, sample
-from nin.figures.structure import structure
-from nin.figures.style import to_png, to_svg
 from nin.files import read_json, write, write_json, write_json_lines
 from nin.inference.classifier import Classifier
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import Config, save_folder
 from nin.metrics import fit_temperature
-from nin.networks.registry import NETWORKS, build_network, find_network
 from nin.networks.summary import layers, parameter_count
 from nin.runs import folder as run_folder
 from nin.runs.environment import environment
-from nin.runs.evaluate import evaluate, evaluation_figures
+from nin.runs.evaluate import evaluate
+from nin.runs.figures import run_figures
 from nin.runs.report import write_report
 from nin.runs.result import Ended, Result
 from nin.text import printable
@@ -34,8 +28,6 @@ from nin.training.events import Event, Revision, State, Validation
 from nin.training.fit import Training, keep_plan
 from nin.training.network import final_network, initial_network
 from nin.training.plan import Plan
-
-PREDICTIONS_SHOWN = 30
 
 
 def no_op(*arguments: object) -> None:
@@ -170,39 +162,9 @@ def _finish(training: Training, data: Splits, config: Config, folder: Path, ende
     load = printable((folder / "model").as_posix())
     card = model_card(config, result.to_json(), read_json(folder / "environment.json"), load=load)
     write(folder / "model" / "README.md", card)
-    for name, content in _figures(result, plan, validations, data).items():
+    for name, content in run_figures(result, plan, validations, data).items():
         write(folder / "figures" / name, content)
     write_report(folder)
     if ended != "interrupted":
         run_folder.remove_state(folder)
     return result
-
-
-def _figures(result: Result, plan: Plan, validations: list[Validation], data: Splits) -> dict[str, bytes]:
-    """Draw the run's figures, by the names of their files."""
-    confidence, predicted = result.test.probabilities[:PREDICTIONS_SHOWN].max(dim=1)
-    shown, names, grid = data.test.first(PREDICTIONS_SHOWN), data.test.names, find_network(plan.recipe.network).cells
-    maps = None
-    if grid is not None:
-        maps = result.classifier.class_maps(shown.images)[torch.arange(len(predicted), device="cpu"), predicted]
-    lines = [{name: getattr(one, name) for name in one.__struct_fields__} for one in validations]
-    drawn = {
-        "sample.png": sample(data.train.images, data.train.labels, names),
-        "loss.png": loss(lines, plan.num_classes, plan.recipe.label_smoothing),
-        "prediction.png": prediction(
-            shown.images, shown.labels, predicted, confidence, names, maps=maps, grid=grid, size=plan.recipe.size
-        ),
-        **evaluation_figures(result.test, data.test),
-    }
-    svg = to_svg(structure_figure(plan.preprocessing.channels, plan.num_classes))
-    return {name: to_png(figure) for name, figure in drawn.items()} | {"structure.svg": svg}
-
-
-def structure_figure(in_channels: int, num_classes: int) -> Figure:
-    """Draw AlexNet, VGG and NiN side by side, at the textbook's 224x224."""
-    columns: list[Any] = []
-    for name in ("alexnet", "vgg", "nin"):
-        with torch.device("meta"):  # shapes are enough: VGG's weights alone would take half a gigabyte
-            network = build_network(name, in_channels, num_classes, 224)
-        columns.append((NETWORKS[name].title, layers(network, in_channels, 224)))
-    return structure(columns)

@@ -155,6 +155,8 @@ def read_plan(path: Path) -> Plan:
         return msgspec.convert(_upgrade(content), Plan)
     except (msgspec.ValidationError, OptionError) as error:
         raise OptionError(f"{path}: {error}; name the plan.json of a run") from error
+    except (KeyError, TypeError, ValueError) as error:  # in what is upgraded
+        raise OptionError(f"{path}: a field is missing or damaged ({error}); name the plan.json of a run") from error
 
 
 def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
