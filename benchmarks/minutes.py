@@ -19,7 +19,8 @@ from pathlib import Path
 from statistics import mean
 
 import tyro
-from seeds import half_interval
+
+from nin.metrics import t_interval
 
 TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94)  # of validation accuracy
 
@@ -93,7 +94,7 @@ def make(run: Path, *options: str) -> Run:
 def spread(values: list[float]) -> str:
     """Write mean and half of the 95 % interval over the seeds, and each value where they are few."""
     each = f" ({', '.join(f'{value:.4f}' for value in values)})" if len(values) <= 5 else ""
-    return f"{mean(values):.4f} ± {half_interval(values):.4f}{each}"
+    return f"{mean(values):.4f} ± {t_interval(values):.4f}{each}"
 
 
 if __name__ == "__main__":

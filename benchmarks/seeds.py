@@ -17,18 +17,12 @@ import tyro
 from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import LabelledImages
 from nin.device import find_device
-from nin.metrics import Evaluation, evaluate_logits
+from nin.metrics import Evaluation, evaluate_logits, t_interval
 from nin.networks.forward import compute_logits
 from nin.training.fit import Training
 from nin.training.network import final_network, initial_network
 from nin.training.plan import Plan, resolve
 from nin.training.recipe import Recipe, RecipeName, named_recipe
-
-# Student's t, 97.5 %, for 1 to 20 degrees of freedom.
-T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-)  # fmt: skip
 
 
 def main(
@@ -69,7 +63,7 @@ def main(
             }
             with out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-    average = f"mean {np.mean(accuracies):.4f} ± {half_interval(accuracies):.4f}, lowest {min(accuracies):.4f}"
+    average = f"mean {np.mean(accuracies):.4f} ± {t_interval(accuracies):.4f}, lowest {min(accuracies):.4f}"
     print(f"{recipe} {' '.join(change)}: {average}", flush=True)
 
 
@@ -81,13 +75,6 @@ def train_plan(plan: Plan, train: LabelledImages, validation: LabelledImages) ->
     network = final_network(training.network, plan, train)
     logits = compute_logits(network, validation.images, plan.preprocessing)
     return training, evaluate_logits(logits, validation.labels, validation.names)
-
-
-def half_interval(values: list[float]) -> float:
-    """Return half of the 95 % t-interval of the mean of 2 to 21 values; NaN for other numbers of values."""
-    if not 2 <= len(values) <= len(T) + 1:
-        return float("nan")
-    return float(T[len(values) - 2] * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
 def keep_classes(images: LabelledImages, classes: int) -> LabelledImages:

@@ -10,7 +10,7 @@ src/nin/weights with a model card, and evaluates what is stored. If it is stoppe
 
 import re
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -28,20 +28,20 @@ from nin.errors import NinError
 from nin.files import read_json
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import read_folder, save_folder
+from nin.metrics import t_interval
 from nin.runs.folder import read_state
 from nin.runs.run import run_plan
 from nin.training.plan import Plan, read_plan, resolve
 
 SEED = 60_000
 WEIGHTS = Path(__file__).parents[1] / "src" / "nin" / "weights"
-T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, 97.5 %, by the number of runs
 
 
 def main(name: Positional[str], spread: tuple[Path, ...], data: Path | None = None, run: Path | None = None) -> None:
     """Train and store the model `name`."""
     spread = tuple(one.resolve() for one in spread)
-    if not 1 <= len(spread) <= max(T):
-        raise NinError(f"--spread takes from 1 to {max(T)} runs, not {len(spread)}")
+    if not spread:
+        raise NinError("--spread needs one run at least")
     if run is not None and (run := run.resolve()) not in spread:
         raise NinError(f"--run must be one of the runs of --spread, not {run}")
     splits = fashion_mnist(data)
@@ -116,10 +116,7 @@ def join(one: LabelledImages, other: LabelledImages) -> LabelledImages:
 def mean_and_interval(values: list[float]) -> str:
     """Write accuracies as their mean, half of its 95 % t-interval over the seeds, and each."""
     each = ", ".join(f"{value:.4f}" for value in values)
-    if len(values) == 1:
-        return each
-    half = T[len(values)] * stdev(values) / len(values) ** 0.5
-    return f"{mean(values):.4f} ± {half:.4f} ({each})"
+    return each if len(values) == 1 else f"{mean(values):.4f} ± {t_interval(values):.4f} ({each})"
 
 
 if __name__ == "__main__":

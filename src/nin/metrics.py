@@ -1,7 +1,9 @@
 """How good are predictions, and how far can their probabilities be trusted? Logits and labels in, figures out; pure."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import stdev
 from typing import Any
 
 import torch
@@ -11,6 +13,11 @@ from torch import Tensor
 
 MAX_TEMPERATURE = 20.0  # the lowest is 1 over it
 BINS = 15  # of confidence
+# 97.5 % point of Student's t distribution for 1 to 20 degrees of freedom.
+STUDENT_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,13 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     scale = 1 + z**2 / trials
     # Rounding must not push the share itself out of its interval.
     return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
+
+
+def t_interval(values: Sequence[float]) -> float:
+    """Return half of the 95 % t-interval of the mean of 2 to 21 values, such as one per seed; NaN for other counts."""
+    if not 2 <= len(values) <= len(STUDENT_T) + 1:
+        return math.nan
+    return STUDENT_T[len(values) - 2] * stdev(values) / math.sqrt(len(values))
 
 
 def most_confident_mistakes(

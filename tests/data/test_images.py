@@ -95,5 +95,3 @@ def test_split_parts_the_images_and_keeps_their_order(labels: list[int], part: f
 def test_split_refuses_to_leave_a_part_empty(validation: int) -> None:
     with pytest.raises(DataError, match=f"from 1 to 3 of 4 images, not {validation}"):
         split(numbered([0, 1, 0, 1], classes=2), validation)
-
-

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from nin.errors import NinError
-from nin.networks.vgg import VGG
 from nin.networks.summary import parameter_count
+from nin.networks.vgg import VGG
 
 
 def test_the_parameter_count_is_the_textbooks():

@@ -66,15 +66,15 @@ def few(splits: Splits, images: int) -> Splits:
 @pytest.mark.parametrize("seed", range(2))
 def test_it_learns_from_any_seed_and_the_final_network_keeps_what_was_learnt(splits: Splits, seed: int):
     # With the last ReLU in training, a class map dies for half of the seeds, and the accuracy ends at 0.45 to 0.81.
-    data = Splits(splits.train.first(288), splits.validation, splits.test, splits.folder)
-    plan = resolve(replace(NIN, epochs=4.0), data.train, seed, CPU)
+    data = Splits(splits.train.first(192), splits.validation.first(64), splits.test, splits.folder)
+    plan = resolve(replace(NIN, epochs=3.0, batch_size=16), data.train, seed, CPU)
     run = Training(initial_network(plan), data.train, data.validation, plan)
     list(run.fit())
-    assert run.validations[-1].validation_accuracy > 0.95
+    assert run.validations[-1].validation_accuracy > 0.9
     assert run.validations[-1].train_loss < run.validations[0].train_loss
     final = final_network(run.network, plan, data.train)
     logits = compute_logits(final, data.test.images, plan.preprocessing)
-    assert top1_accuracy(logits, data.test.labels) > 0.95
+    assert top1_accuracy(logits, data.test.labels) > 0.9
 
 
 def test_events_come_in_order_and_report_every_step(splits: Splits):

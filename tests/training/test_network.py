@@ -38,9 +38,7 @@ def test_the_seed_alone_decides_the_initial_network(splits: Splits):
     first = initial_network(plan_of(splits))
     torch.manual_seed(2)
     assert same(first, initial_network(plan_of(splits)))
-    assert not torch.equal(
-        next(first.parameters()), next(initial_network(plan_of(splits, seed=1)).parameters())
-    )
+    assert not torch.equal(next(first.parameters()), next(initial_network(plan_of(splits, seed=1)).parameters()))
 
 
 def test_the_programs_own_random_numbers_are_left_as_they_were(splits: Splits):

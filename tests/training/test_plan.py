@@ -298,9 +298,7 @@ def test_an_old_plan_that_did_what_is_no_longer_done_is_one_clear_line(tmp_path:
         ({}, {"steps_by_epoch": []}),
     ],
 )
-def test_an_old_plan_that_was_damaged_is_refused(
-    tmp_path: Path, recipe: dict[str, object], changes: dict[str, object]
-):
+def test_an_old_plan_that_was_damaged_is_refused(tmp_path: Path, recipe: dict[str, object], changes: dict[str, object]):
     refusal(written(tmp_path / "plan.json", old(recipe, **changes)))
 
 

@@ -74,7 +74,7 @@ def parse(arguments: list[str]) -> Command:
     try:
         with contextlib.redirect_stderr(box):
             config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-            return tyro.cli(Command, prog="nin", description=DESCRIPTION, args=arguments, config=config)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            return tyro.cli(Command, prog="nin", description=DESCRIPTION, args=arguments, config=config)
     except SystemExit as end:
         if end.code:
             lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
