@@ -3,8 +3,6 @@
 Every message is one line: what was wrong, the value, what to do. The command line prints it and exits with 2.
 """
 
-from nin.text import printable as printable  # moved
-
 
 class NinError(ValueError):
     """Invalid input of any kind: the base of every exception that `nin` raises on purpose."""

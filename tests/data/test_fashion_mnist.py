@@ -32,7 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cache(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return our cache folder, not yet there, on a machine with no data set, network or apt; leave nothing beside it."""
+    """Yield our cache folder, not yet there, on a machine with no data set, network or apt; leave nothing beside it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "no programs"))
     monkeypatch.setenv("NO_PROXY", "*")

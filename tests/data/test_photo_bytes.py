@@ -278,6 +278,14 @@ def test_notes_never_spoil_a_jpeg():
             np.testing.assert_array_equal(shown(whole[:2] + segment + whole[2:]), shown(whole))
 
 
+def test_a_jpeg_of_rgb_is_told_by_its_adobe_segment():
+    image = photograph()
+    whole = encoded(image, "JPEG", quality=98, subsampling=0)
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # its three components are RGB, it says, and not YCbCr
+    as_rgb = shown(whole[:2] + adobe + whole[20:])
+    assert np.abs(as_rgb - np.asarray(image.convert("YCbCr"))).max() <= 6
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # WebP, GIF, BMP
 # ---------------------------------------------------------------------------------------------------------------------
@@ -296,6 +304,12 @@ def test_what_no_frame_of_an_animated_webp_covers_is_white(lossless: bool):
     moving = shown(encoded(one, "WEBP", lossless=lossless, save_all=True, append_images=[two]))
     assert (still[0, 0] == 255).all()
     assert np.abs(moving[[0, 32, 63], [0, 32, 63]] - still[[0, 32, 63], [0, 32, 63]]).max() <= 3
+
+
+def test_a_later_frame_of_a_webp_may_be_damaged():
+    one, two = frame(20, 16, (200, 30, 30)), photograph().resize((64, 64))
+    content = encoded(one, "WEBP", lossless=True, save_all=True, append_images=[two])
+    np.testing.assert_array_equal(shown(content[: len(content) // 2]), shown(encoded(one, "WEBP", lossless=True)))
 
 
 def test_notes_never_spoil_a_webp():

@@ -176,7 +176,7 @@ def with_directory(body: bytes, entries: dict[int, list[int]], order: str, large
     far = at + struct.calcsize("=" + count) + len(entries) * struct.calcsize("=" + entry) + (room * len(entries)) + room
     listed = more = b""
     for tag, numbers in entries.items():
-        code, letter = (4, "I") if tag in (273, 279, 324, 325) else (3, "H")
+        code, letter = ((16, "Q") if large else (4, "I")) if tag in (273, 279, 324, 325) else (3, "H")
         raw = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
         if len(raw) > room:
             raw, more = struct.pack(order + count.replace("H", "I"), far + len(more)), more + raw
@@ -401,6 +401,9 @@ def test_each_compression_is_read(compression: str):
         (Kind(), {259: [50001]}, "WebP"),
         (Kind(), {259: [34712]}, "JPEG 2000"),
         (Kind(), {259: [4711]}, "compression 4711"),
+        (Kind(), {259: [4]}, "1 x 8 bits, grey, CCITT G4"),
+        (Kind(4), {259: [3]}, "1 x 4 bits, grey, CCITT G3"),
+        (Kind(photometric=2), {259: [2]}, "3 x 8 bits, RGB, CCITT RLE"),
         (Kind(), {262: [32803]}, "photometric 32803"),
         (Kind(photometric=2), {258: [5, 6, 5]}, "differ"),
         (Kind(photometric=2), {339: [1, 2, 1]}, "differ"),

@@ -2,19 +2,21 @@
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
-from nin.card import card
-from nin.model_folder import Config
+from nin.data.preprocessing import Preprocessing
+from nin.inference.model_card import model_card
+from nin.inference.model_folder import Config, find_model
 
-CONFIG = Config("nin", 1, 2, 67, 28, (0.3,), (0.4,), ("shirt", "shoe"), temperature=1.25)
+CONFIG = Config("nin", Preprocessing(67, (0.3,), (0.4,)), 28, ("shirt", "shoe"), temperature=1.25)
 RESULT = {
     "parameters": 1_992_166,
+    "test_images": 10_000,
     "test_accuracy": 0.9412,
     "test_accuracy_low": 0.9364,
     "test_accuracy_high": 0.9457,
     "test_loss": 0.1834,
     "calibration_error": 0.0123,
-    "confusion": [[4900, 100], [200, 4800]],
     "seconds": 3000.0,
 }
 ENVIRONMENT = {
@@ -24,9 +26,9 @@ ENVIRONMENT = {
 
 
 def test_the_card_says_what_was_measured_and_how():
-    page = card(CONFIG, RESULT, ENVIRONMENT, load="fashion-mnist", notes=["Over three seeds.", "From one run."])
+    page = model_card(CONFIG, RESULT, ENVIRONMENT, load="fashion-mnist", notes=["Over three seeds.", "From one run."])
     for said in (
-        "0.9412", "0.9364 to 0.9457", "10,000 pictures", "1.250", "0.0123", "1,992,166", "shirt, shoe", "67x67",
+        "0.9412", "0.9364 to 0.9457", "10,000 images", "1.250", "0.0123", "1,992,166", "shirt, shoe", "67x67",
         'nin.load("fashion-mnist")', "Over three seeds.\n\nFrom one run.", "nin train --recipe long", "50.0 minutes",
     ):  # fmt: skip
         assert said in page
@@ -34,10 +36,24 @@ def test_the_card_says_what_was_measured_and_how():
 
 
 def test_its_head_is_what_the_hub_reads():
-    _, head, _ = card(CONFIG, RESULT, ENVIRONMENT).split("---\n", 2)
+    _, head, _ = model_card(CONFIG, RESULT, ENVIRONMENT).split("---\n", 2)
     assert yaml.safe_load(head)["pipeline_tag"] == "image-classification"
 
 
 def test_a_missing_figure_is_an_error_and_no_blank():
     with pytest.raises(Exception, match="test_loss"):
-        card(CONFIG, {key: value for key, value in RESULT.items() if key != "test_loss"}, ENVIRONMENT)
+        model_card(CONFIG, {key: value for key, value in RESULT.items() if key != "test_loss"}, ENVIRONMENT)
+
+
+def test_a_network_of_dense_layers_is_not_called_a_network_in_network():
+    page = model_card(replace(CONFIG, architecture="alexnet"), RESULT, ENVIRONMENT)
+    assert "The textbook's AlexNet, 1,992,166 parameters." in page
+    assert "class map" not in page
+
+
+def test_the_cards_of_the_package_are_of_their_models():
+    for name, size in (("fashion-mnist", 131), ("fashion-mnist-fast", 67)):
+        page = (find_model(name) / "README.md").read_text(encoding="utf-8")
+        assert f'nin.load("{name}")' in page
+        assert f"resized to {size}x{size}" in page
+        assert "pictures" not in page

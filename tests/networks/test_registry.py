@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from nin.errors import OptionError
-from nin.networks.registry import LARGEST_SIZE, NETWORKS, build_network, find_network
+from nin.networks.registry import LARGEST_SIZE, NETWORKS, CellGrid, build_network, find_network
 
 CLASSES = 7
-WITH_CELLS = [name for name, network in NETWORKS.items() if network.cells is not None]
+WITH_CELLS = {name: network.cells for name, network in NETWORKS.items() if network.cells is not None}
 
 
 def on_meta(name: str, size: int, channels: int = 1) -> tuple[nn.Module, torch.Tensor]:
@@ -89,23 +89,23 @@ def test_the_registry_knows_the_cells_of_every_network_that_has_class_maps_and_o
     assert hasattr(network, "class_maps") == (NETWORKS[name].cells is not None)
 
 
-@pytest.mark.parametrize("name", WITH_CELLS)
+@pytest.mark.parametrize(("name", "cells"), WITH_CELLS.items())
 @pytest.mark.parametrize("more", [0, 1, 31, 32, 64, 157])
-def test_class_maps_are_square_and_their_cells_lie_within_the_image_in_order(name: str, more: int):
+def test_class_maps_are_square_and_their_cells_lie_within_the_image_in_order(name: str, cells: CellGrid, more: int):
     size = NETWORKS[name].smallest_size + more
     network, images = on_meta(name, size)
     batch, classes, height, width = network.class_maps(images).shape
     assert (batch, classes) == (2, CLASSES)
     assert height == width
-    edges = NETWORKS[name].cells.edges(size, width)
+    edges = cells.edges(size, width)
     assert len(edges) == width + 1
     assert edges == sorted(set(edges))
     assert 0 <= edges[0] < edges[-1] <= 1
 
 
-@pytest.mark.parametrize("name", WITH_CELLS)
-def test_a_single_cell_takes_the_whole_side(name: str):
-    assert NETWORKS[name].cells.edges(NETWORKS[name].smallest_size, 1) == [0.0, 1.0]
+@pytest.mark.parametrize(("name", "cells"), WITH_CELLS.items())
+def test_a_single_cell_takes_the_whole_side(name: str, cells: CellGrid):
+    assert cells.edges(NETWORKS[name].smallest_size, 1) == [0.0, 1.0]
 
 
 def linear(network: nn.Module) -> nn.Module:
@@ -120,9 +120,8 @@ def linear(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("name", WITH_CELLS)
-def test_a_cell_sees_the_pixels_that_the_registry_says_and_is_drawn_in_their_middle(name: str):
-    cells = NETWORKS[name].cells
+@pytest.mark.parametrize(("name", "cells"), WITH_CELLS.items())
+def test_a_cell_sees_the_pixels_that_the_registry_says_and_is_drawn_in_their_middle(name: str, cells: CellGrid):
     size = NETWORKS[name].smallest_size + cells.stride * -(-cells.receptive_field // cells.stride)
     network = linear(build_network(name, 1, 1, size))
     images = torch.ones(3, 1, size, size, requires_grad=True)

@@ -85,8 +85,8 @@ def trained(plan: Plan) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 2, generator=generator)
             module.bias.data.normal_(generator=generator)
-            module.running_mean.normal_(generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
+            module.running_mean = torch.randn(module.num_features, generator=generator)
+            module.running_var = 0.5 + torch.rand(module.num_features, generator=generator)
     return network.train()
 
 

@@ -20,7 +20,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 from nin.data.photo_bytes import PhotoBytes, jpeg_pixels, lacks_end, png_pixels, webp_pixels
 from nin.data.photo_colour import MAX_PIXELS, check_size, on_white, upright
 from nin.data.tiff import read_tiff
-from nin.errors import PhotoError, printable
+from nin.errors import PhotoError
+from nin.text import printable
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "BinaryFile", "defects_of", "find_photos", "read_photo"]
 

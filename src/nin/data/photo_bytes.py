@@ -9,7 +9,7 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
-from nin.data.photo_tags import Directory
+from nin.data.tiff_tags import Directory
 from nin.errors import PhotoError
 
 _MOST_PIECES: Final = 1000  # of a JPEG: 11 bytes of a scan can take 5 ms to decode

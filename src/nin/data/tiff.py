@@ -17,10 +17,9 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from nin.data.photo_colour import shades_of_floats, shades_of_integers
-from nin.data.photo_layout import PHOTOMETRICS, SAMPLE_FORMATS, Layout, layout_of
-from nin.data.photo_tags import Directory
+from nin.data.tiff_layout import PHOTOMETRICS, SAMPLE_FORMATS, Layout, layout_of
+from nin.data.tiff_tags import Directory
 
-_BILEVEL: Final = (2, 3, 4, 32771)
 _KEPT: Final = frozenset((*range(256, 260), 262, 266, 273, *range(277, 280), 284, 292, 317, 320, *range(322, 326), 332,
                           338, 339, 347, *range(512, 522), *range(529, 533)))  # fmt: skip
 
@@ -120,15 +119,12 @@ def _by_pillow(tags: Directory, layout: Layout) -> Image.Image:
         fits = layout.format == 1 and bits in (8, 16)
     else:
         fits = layout.format == 1 and (bits == 8 or (one and bits < 8)) and not layout.separate
-    fits = fits and (bits == 1 or layout.compression not in _BILEVEL)
     fits = fits and (
         len(layout.extra) < 2 or (layout.extra[0] != 1 and not any(layout.extra[1:]) and not layout.separate)
     )
     if not fits:
         layout.refuse()
     changes: dict[int, int | None] = {}
-    if one:
-        changes |= {284: None, 277: 1}
     if photometric == 0:
         changes[262] = 1
     if bits <= 16:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,9 @@ from torch import Tensor, nn
 from nin.data.garment import Invert, prepare_garment
 from nin.device import DeviceName, Precision, autocast, compute_after_fork, fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
-from nin.inference.inputs import read_inputs
+from nin.inference.inputs import batches, read_inputs
 from nin.inference.model_folder import Config, find_model, read_folder, save_folder
-from nin.networks.forward import channels_last, evaluating, images_per_batch
+from nin.networks.forward import channels_last, evaluating
 from nin.networks.registry import find_network
 
 if TYPE_CHECKING:
@@ -146,7 +145,9 @@ class Classifier:
         class_maps: Any = self.network.class_maps
         return self._apply(class_maps, inputs)
 
-    def explain(self, inputs: Any, titles: Sequence[str] | None = None, *, invert: Invert = "auto") -> "matplotlib.figure.Figure":
+    def explain(
+        self, inputs: Any, titles: Sequence[str] | None = None, *, invert: Invert = "auto"
+    ) -> "matplotlib.figure.Figure":
         """Draw each input beside the class maps of its most probable labels.
 
         Args:
@@ -202,24 +203,11 @@ class Classifier:
     def _apply(self, function: Callable[[Tensor], Tensor], inputs: Any) -> Tensor:
         found: list[Tensor] = []
         with evaluating(self.network), autocast(self.device, self.precision):
-            for batch in self._batches(part for part, _ in self._read(inputs)):
+            for batch in batches((part for part, _ in self._read(inputs)), self.config.preprocessing.size):
                 found.append(function(self.config.preprocessing(batch.to(self.device))).float().cpu())
         if not found:
             raise NinError("there is nothing to classify; give at least one image")
         return torch.cat(found)
-
-    def _batches(self, parts: Iterable[Tensor]) -> Iterator[UInt8[Tensor, "batch channels height width"]]:
-        """Yield the images in batches, neighbours of one shape together, no larger than memory is meant to hold."""
-        for shape, alike in groupby(parts, key=lambda tensor: tensor.shape[1:]):
-            most = images_per_batch(max(self.config.preprocessing.size, *shape[1:]))
-            waiting: list[Tensor] = []
-            for part in (part for tensor in alike for part in tensor.split(most)):
-                if sum(map(len, waiting)) + len(part) > most:
-                    yield torch.cat(waiting)
-                    waiting = []
-                waiting.append(part)
-            if waiting:
-                yield torch.cat(waiting)
 
 
 def _titles(inputs: Any, count: int) -> list[str]:

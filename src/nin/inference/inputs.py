@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from nin.data.garment import Prepared
 from nin.data.photo import read_photo
 from nin.errors import NinError
+from nin.networks.forward import images_per_batch
 
 _DEEPEST: Final = 20  # lists in lists
 
@@ -74,6 +76,26 @@ def _photo(given: Any) -> Image.Image | None:
             return read_photo(given)
         case _:
             return None
+
+
+def batches(parts: Iterable[Tensor], size: int) -> Iterator[UInt8[Tensor, "batch channels height width"]]:
+    """Yield images in batches, neighbours of one shape together, no larger than memory is meant to hold.
+
+    Args:
+        parts: uint8, (images, channels, height, width) each.
+        size: side in pixels to which they will be resized.
+
+    """
+    for shape, alike in groupby(parts, key=lambda tensor: tensor.shape[1:]):
+        most = images_per_batch(max(size, *shape[1:]))
+        waiting: list[Tensor] = []
+        for part in (part for tensor in alike for part in tensor.split(most)):
+            if sum(map(len, waiting)) + len(part) > most:
+                yield torch.cat(waiting)
+                waiting = []
+            waiting.append(part)
+        if waiting:
+            yield torch.cat(waiting)
 
 
 # --- Arrays ---

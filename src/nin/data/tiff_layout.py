@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from nin.data.photo_colour import check_size
-from nin.data.photo_tags import Directory
+from nin.data.tiff_tags import Directory
 from nin.errors import PhotoError
 
 _MOST_STRIPS: Final = 100_000  # Pillow keeps 300 bytes for each
