@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 import torch
 from inference.untrained import CONFIG, IMAGES, classifier, network
@@ -25,6 +24,13 @@ from nin.networks.batch_norm import with_batch_norm
 from nin.networks.nin import NiN
 
 FILES = ["config.json", "model.safetensors"]  # of a model without a card
+PLAIN_CONFIG = {
+    "architecture": "nin",
+    "preprocessing": {"size": 67, "mean": [0.3], "std": [0.4]},
+    "image_size": 28,
+    "labels": ["a", "b", "c", "d"],
+    "temperature": 1.5,
+}
 HOTTER = replace(CONFIG, temperature=2.0)
 
 
@@ -41,7 +47,7 @@ def test_the_folder_has_the_textbooks_tensor_names_and_its_config(tmp_path: Path
     tensors = load_file(tmp_path / "model" / "model.safetensors")
     assert sorted(tensors) == sorted(NiN().state_dict())
     assert all(torch.equal(tensors[name], tensor) for name, tensor in network().state_dict().items())
-    assert json.loads((tmp_path / "model" / "config.json").read_text()) == msgspec.to_builtins(CONFIG)
+    assert json.loads((tmp_path / "model" / "config.json").read_text()) == PLAIN_CONFIG
     config, loaded = read_folder(tmp_path / "model")
     assert config == CONFIG
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
@@ -227,7 +233,7 @@ def test_a_model_of_version_0_1_still_loads_and_is_replaced_by_one_of_this(tmp_p
     loaded = nin.load(tmp_path, precision="float32")
     assert loaded.config == CONFIG
     loaded.save(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text()) == msgspec.to_builtins(CONFIG)
+    assert json.loads((tmp_path / "config.json").read_text()) == PLAIN_CONFIG
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -273,7 +279,7 @@ def hostile(folder: Path, header: bytes, length: int | None = None) -> None:
         (lambda f: reconfigure(f, temperature=0), "temperature"),
         (lambda f: reconfigure(f, size=10**6), "size is from"),
         (lambda f: reconfigure(f, image_size=0), "image_size is from"),
-        (lambda f: reconfigure(f, size=30), "at least 67x67, not 30x30"),
+        (lambda f: reconfigure(f, size=30), "from 67x67 .*not 30x30"),
         (lambda f: reconfigure(f, labels=["a", "b\x1b[31m", "c", "d"]), "cannot be printed"),
         (lambda f: reconfigure(f, labels=["a", "a", "b", "c"]), "same"),
         (lambda f: reconfigure(f, surprise=1), "surprise"),

@@ -1,0 +1,1 @@
+"""How do options become a run folder and its report?"""

@@ -1,0 +1,75 @@
+"""Which figures does a run leave? Its results, drawn, by the names of their files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from nin.data.images import LabelledImages, Splits
+from nin.figures.curves import loss
+from nin.figures.evaluation import confusion, reliability
+from nin.figures.images import prediction, sample
+from nin.figures.structure import structure
+from nin.figures.style import to_png, to_svg
+from nin.metrics import Evaluation, most_confident_mistakes
+from nin.networks.registry import NETWORKS, build_network, find_network
+from nin.networks.summary import layers
+from nin.runs.result import Result
+from nin.training.events import Validation
+from nin.training.plan import Plan
+
+PREDICTIONS = 30  # shown
+MISTAKES = 30  # shown
+
+
+def run_figures(result: Result, plan: Plan, validations: list[Validation], data: Splits) -> dict[str, bytes]:
+    """Draw the figures of a run's report: the content of each file by its name."""
+    confidence, predicted = result.test.probabilities[:PREDICTIONS].max(dim=1)
+    shown, names, grid = data.test.first(PREDICTIONS), data.test.names, find_network(plan.recipe.network).cells
+    maps = None
+    if grid is not None:
+        maps = result.classifier.class_maps(shown.images)[torch.arange(len(predicted), device="cpu"), predicted]
+    lines = [{name: getattr(one, name) for name in one.__struct_fields__} for one in validations]
+    drawn = {
+        "sample.png": sample(data.train.images, data.train.labels, names),
+        "loss.png": loss(lines, plan.num_classes, plan.recipe.label_smoothing),
+        "prediction.png": prediction(
+            shown.images, shown.labels, predicted, confidence, names, maps=maps, grid=grid, size=plan.recipe.size
+        ),
+        **evaluation_figures(result.test, data.test),
+    }
+    svg = to_svg(structure_figure(plan.preprocessing.channels, plan.num_classes))
+    return {name: to_png(figure) for name, figure in drawn.items()} | {"structure.svg": svg}
+
+
+def structure_figure(in_channels: int, num_classes: int) -> Figure:
+    """Draw AlexNet, VGG and NiN side by side, at the textbook's 224x224."""
+    columns: list[Any] = []
+    for name in ("alexnet", "vgg", "nin"):
+        with torch.device("meta"):  # shapes are enough: VGG's weights alone would take half a gigabyte
+            network = build_network(name, in_channels, num_classes, 224)
+        columns.append((NETWORKS[name].title, layers(network, in_channels, 224)))
+    return structure(columns)
+
+
+def evaluation_figures(evaluation: Evaluation, images: LabelledImages) -> Mapping[str, Figure]:
+    """Draw an evaluation: confusion matrix, reliability diagram and, if there are any, the most confident mistakes.
+
+    Returns:
+        The figures by the names of their files.
+
+    """
+    figures = {
+        "confusion.png": confusion(evaluation.confusion, evaluation.labels),
+        "reliability.png": reliability(evaluation.calibration),
+    }
+    wrong = most_confident_mistakes(evaluation.probabilities, images.labels, MISTAKES)
+    if len(wrong):
+        confidence, predicted = evaluation.probabilities[wrong].max(dim=1)
+        shown = images.subset(wrong)
+        headline = f"The {len(wrong)} most confident mistakes" if len(wrong) > 1 else "The only mistake"
+        figures["mistakes.png"] = prediction(
+            shown.images, shown.labels, predicted, confidence, evaluation.labels, headline=headline
+        )
+    return figures

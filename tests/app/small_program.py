@@ -1,0 +1,11 @@
+"""Carry out a command line of nin on a small synthetic data set in place of Fashion-MNIST: a program for tests."""
+
+from runs.small import blank_figures, tiny_splits
+
+import nin.runs.run
+import nin.runs.train
+from nin.app.cli import main
+
+nin.runs.train.fashion_mnist = lambda folder: tiny_splits()
+nin.runs.run.run_figures = blank_figures
+main()

@@ -1,0 +1,119 @@
+"""Does `nin evaluate` print and write what the model is worth?"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from app.program import ENVIRONMENT, PROGRAM, Nin
+from msgspec.structs import replace
+
+from nin.data.images import Splits
+from nin.inference.classifier import Classifier, load
+from nin.inference.model_folder import find_model
+from nin.networks.nin import NiN
+from nin.runs.evaluate import evaluate
+
+OUT = {"confusion.png", "evaluation.json", "mistakes.png", "reliability.png"}
+FIELDS = {
+    "images", "accuracy", "accuracy_low", "accuracy_high", "loss", "labels", "precision", "recall", "confusion",
+    "calibration", "temperature", "images_per_second", "precision_of_predict",
+}  # fmt: skip
+
+
+@pytest.fixture
+def model(tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Save a model for the small data set."""
+    monkeypatch.setattr("nin.runs.evaluate.SECONDS_OF_TIMING", 0)
+    torch.manual_seed(0)
+    config = replace(load("fashion-mnist-fast", device="cpu").config, labels=small_data.test.names, temperature=1.25)
+    Classifier(NiN(1, 4), config, device=torch.device("cpu")).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_the_evaluation_is_printed_for_people(nin: Nin, model: Path, small_data: Splits):
+    answer = nin("evaluate", "--model", model)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    found = evaluate(load(model), small_data.test)
+    for said in (
+        f"{found.accuracy:.4f} on 40 test images, in float32; 95 % interval",
+        f"{found.loss:.4f} nats, at temperature 1.250",
+        f"expected calibration error {found.calibration.error:.4f} in 15 bins",
+        "images/s, in batches of 256",
+        "most often mistaken for",
+    ):
+        assert said in answer.stdout
+    for label in small_data.test.names:
+        assert re.search(rf"{label} ", answer.stdout)
+
+
+def test_machine_readable_output_is_that_of_the_written_evaluation(
+    nin: Nin, model: Path, small_data: Splits, tmp_path: Path
+):
+    answer = nin("evaluate", "--model", model, "--json", "--out", tmp_path / "out")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    printed = json.loads(answer.stdout)
+    assert set(printed) == FIELDS
+    assert printed == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    expected = json.loads(json.dumps(evaluate(load(model), small_data.test).to_json()))
+    assert {name: printed[name] for name in expected} == expected
+    assert {path.name for path in (tmp_path / "out").iterdir()} == OUT
+
+
+def test_an_existing_folder_is_refused_before_anything_is_computed(nin: Nin, tmp_path: Path):
+    answer = nin("evaluate", "--model", "nowhere", "--out", tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr == f"nin: {tmp_path} is there already: name a new folder, or remove it first\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["fashion-mnist", "fashion-mnist-fast"])
+def test_the_models_of_the_package_are_as_good_as_their_cards_say(
+    nin: Nin, fashion_mnist_folder: str, tmp_path: Path, model: str
+):
+    answer = nin("evaluate", "--model", model, "--data", fashion_mnist_folder, "--json", "--out", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    card = (find_model(model) / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"test accuracy \| ([\d.]+), 95 % interval ([\d.]+) to ([\d.]+) on 10,000", card)
+    assert said
+    # Another processor may round a logit the other way.
+    assert [found[name] for name in ("accuracy", "accuracy_low", "accuracy_high")] == pytest.approx(
+        [*map(float, said.groups())], abs=3e-4
+    )
+    error = re.search(r"expected calibration error \| ([\d.]+)", card)
+    assert error
+    assert found["calibration"]["error"] == pytest.approx(float(error[1]), abs=1e-3)
+    assert found["accuracy"] >= 0.94
+    assert found["images"] == 10_000
+    assert {path.name for path in (tmp_path / "out").iterdir()} == OUT
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("unshare")), reason="needs root, to mount"
+)
+@pytest.mark.parametrize(
+    "command", ["summary", "evaluate --json --model fashion-mnist-fast --data FOLDER"], ids=["summary", "evaluate"]
+)
+def test_where_nothing_can_be_written_what_writes_nothing_works(command: str, fashion_mnist_folder: str):
+    read_only = """
+mount --make-rprivate / && mount --bind / / && cd / || exit 77
+for folder in / /tmp /var/tmp /dev/shm; do
+  [ $folder = / ] || mount --bind $folder $folder; mount -o remount,bind,ro $folder || exit 77
+done
+touch /tmp/probe 2> /dev/null && exit 77
+"$@"
+"""
+    arguments = [fashion_mnist_folder if part == "FOLDER" else part for part in command.split()]
+    program = ["unshare", "-m", "bash", "-c", read_only, "bash", *PROGRAM, *arguments]
+    answer = subprocess.run(program, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    if answer.returncode == 77 or "unshare" in answer.stderr:
+        pytest.skip("this machine lets nobody mount")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    if "--json" in command:
+        assert json.loads(answer.stdout)["images"] == 10_000
