@@ -75,11 +75,11 @@ def test_a_process_that_is_kept_to_one_processor_may_use_one_thread():
 # --- Freed memory ---
 
 FREED = """
-import resource, torch
+import resource
 from nin.device import keep_freed_memory
 
 def blocks():
-    return [torch.ones(5 << 20) for _ in range(6)]  # 20 MiB each, as the activations of a training step
+    return [b"x" * (20 << 20) for _ in range(6)]  # as large as the activations of a training step
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20

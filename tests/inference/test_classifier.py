@@ -88,7 +88,7 @@ def test_many_images_keep_their_order_over_the_batches(monkeypatch: pytest.Monke
     many[:, 0, 0, 0] = torch.arange(20)
     given = [*IMAGES, many[:7], IMAGES, many[7:], *IMAGES]
     at_once = made.logits(given)
-    monkeypatch.setattr("nin.inference.classifier.images_per_batch", lambda size: 6)
+    monkeypatch.setattr("nin.inference.inputs.images_per_batch", lambda size: 6)
     found = made.logits(given)
     assert torch.allclose(found, at_once, atol=1e-5)
     assert torch.allclose(found[12:17], made.logits(IMAGES), atol=1e-5)

@@ -105,21 +105,17 @@ def test_a_plan_of_version_0_1_is_still_carried_out(planned: Callable[..., Plan]
 # --- The run ---
 
 
-@pytest.mark.parametrize("surroundings", ["as in a fresh process", "as in a program that predicts"])
-def test_a_recipe_of_ones_own_trains_a_classifier(small_data: Splits, tmp_path: Path, surroundings: str):
+def test_a_recipe_of_ones_own_trains_a_classifier_inside_a_program_that_predicts(small_data: Splits, tmp_path: Path):
     recipe = nin.Recipe("mine", epochs=0.5, batch_size=32, muon_learning_rate=0.0)
-    odd = surroundings == "as in a program that predicts"
-    if odd:
-        torch.set_grad_enabled(False)
-        torch.set_default_dtype(torch.float64)
-        torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
     try:
         result = nin.train(recipe=recipe, seed=3, run=tmp_path / "run")
     finally:
-        if odd:
-            torch.set_grad_enabled(True)
-            torch.set_default_dtype(torch.float32)
-            torch.set_default_device(None)
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
     assert isinstance(result, nin.Result)
     assert result.folder == tmp_path / "run"
     assert (result.ended, result.epochs) == ("finished", 0.5)
@@ -162,6 +158,7 @@ def test_fewer_images_than_a_batch_are_refused_before_a_folder_is_made(tmp_path:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_wrong_options_from_python_are_one_line_each():
     # In a process of its own, without the shape checks of these tests: they would refuse the values before we do.
     program = """

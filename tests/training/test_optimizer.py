@@ -63,6 +63,18 @@ def test_without_muon_sgd_updates_everything():
     torch.testing.assert_close(before - module[0].weight.detach(), 0.2 * module[0].weight.grad)
 
 
+def test_the_momentum_of_sgd_is_nesterovs():
+    module = network()
+    optimizer = Optimizer(module, replace(RECIPE, muon_learning_rate=0.0, momentum=0.9))
+    before = module[0].weight.detach().clone()
+    set_gradients(module)
+    for _ in range(2):
+        optimizer.step(1.0)
+    # The momentum is g after the first step and 1.9 g after the second, and each step looks ahead: g + 0.9 of it.
+    expected = before - 0.2 * (1.9 + 2.71) * module[0].weight.grad
+    torch.testing.assert_close(module[0].weight.detach(), expected)
+
+
 @pytest.mark.parametrize("muon", [0.1, 0.0])
 def test_the_momentum_goes_on_from_what_was_saved(muon: float):
     recipe = replace(RECIPE, muon_learning_rate=muon, momentum=0.9, weight_decay=0.01)

@@ -42,6 +42,9 @@ def test_the_d2l_recipe_is_the_textbooks_training():
         ("shift", -1),
         ("learning_rate", float("nan")),
         ("weight_decay", float("inf")),
+        ("size", 67.0),
+        ("batch_size", 32.5),
+        ("shift", 0.5),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(field: str, value: float):
@@ -49,8 +52,10 @@ def test_values_out_of_range_are_refused_by_name(field: str, value: float):
         replace(quick(), **{field: value})
 
 
-@pytest.mark.parametrize("value", ["many", None, [8]])
+@pytest.mark.parametrize("value", ["many", "8", None, [8]])
 def test_a_value_that_is_no_number_is_refused_by_name(value: object):
+    with pytest.raises(OptionError, match=f"^epochs .*{re.escape(repr(value))}$"):
+        replace(quick(), epochs=value)
     content = msgspec.to_builtins(quick()) | {"epochs": value}
     with pytest.raises(msgspec.ValidationError, match="epochs"):
         msgspec.convert(content, Recipe)

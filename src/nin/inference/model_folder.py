@@ -145,7 +145,7 @@ def _read_config(path: Path) -> Config:
 
 
 def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rename what version 0.1 of the package called otherwise."""
+    """Rename what checkouts up to 6c8ffc7 called otherwise."""
     if not {"size", "mean", "std", "side"} <= set(content):
         return content
     old = dict(content)

@@ -141,7 +141,7 @@ def resolve_schedule(recipe: Recipe, images: int, intervals: int = 1) -> tuple[t
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a `plan.json`, of this version or the one before.
+    """Read a `plan.json`, of this version or of an earlier checkout.
 
     Raises:
         FileError: it cannot be read, or is not JSON.
@@ -153,20 +153,22 @@ def read_plan(path: Path) -> Plan:
         raise OptionError(f"{path}: a plan is a JSON object; name the plan.json of a run")
     try:
         return msgspec.convert(_upgrade(content), Plan)
-    except (msgspec.ValidationError, OptionError) as error:
+    except msgspec.ValidationError as error:
         raise OptionError(f"{path}: {error}; name the plan.json of a run") from error
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:  # in what is upgraded
         raise OptionError(f"{path}: a field is missing or damaged ({error}); name the plan.json of a run") from error
 
 
 def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rename what version 0.1 of the package called otherwise; OptionError for what it had and this version has not."""
+    """Rename what checkouts up to 6c8ffc7 called otherwise; OptionError for what they had and this version has not."""
     if "steps_by_epoch" not in content or not isinstance(content.get("recipe"), Mapping):
         return content
     old, recipe = dict(content), dict(content["recipe"])
     sizes = {size for size, _ in recipe.pop("sizes")}
     if len(sizes) > 1 or recipe.pop("erase", 0):
-        raise OptionError("it is of an older version, and several image sizes and erasing are no longer supported")
+        raise OptionError("it is of an older version: several image sizes and erasing are no longer supported; plan anew")
     recipe["name"] = {"seed": "d2l"}.get(recipe["name"], recipe["name"])
     recipe |= {"size": sizes.pop(), "muon_learning_rate": recipe.pop("muon")}
     if recipe["name"] in RECIPES:

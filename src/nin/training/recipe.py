@@ -1,6 +1,6 @@
 """What will a run do, before anything is known of data and machine? The recipe, and the named recipes."""
 
-from typing import Literal, get_args
+from typing import Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
@@ -41,7 +41,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bfloat16: whether to compute in bf16 (autocast) where the hardware has it.
 
     Raises:
-        OptionError: a value out of its range, or an unknown network.
+        OptionError: a value of another type or out of its range, or an unknown network.
 
     """
 
@@ -68,7 +68,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bfloat16: bool = True
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check types and ranges."""
+        if self.initialisation not in get_args(Initialisation):
+            allowed = ", ".join(get_args(Initialisation))
+            raise OptionError(f"initialisation is one of {allowed}, not {self.initialisation!r}")
+        for field, kind in get_type_hints(Recipe).items():
+            try:
+                msgspec.convert(getattr(self, field), kind)
+            except msgspec.ValidationError as error:
+                raise OptionError(f"{field} has the wrong type ({error}): {getattr(self, field)!r}") from error
         find_network(self.network)
         for field, low, high in (
             ("size", 1, LARGEST_SIZE),
@@ -84,12 +92,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("dropout", 0, 0.9999),
             ("shift", 0, 1000),
         ):
-            value = getattr(self, field)
-            if not isinstance(value, (int, float)) or not low <= value <= high:
-                raise OptionError(f"{field} is from {low} to {high}, not {value}")
-        if self.initialisation not in get_args(Initialisation):
-            allowed = ", ".join(get_args(Initialisation))
-            raise OptionError(f"initialisation is one of {allowed}, not {self.initialisation!r}")
+            if not low <= getattr(self, field) <= high:
+                raise OptionError(f"{field} is from {low} to {high}, not {getattr(self, field)!r}")
 
 
 # --- The named recipes ---
