@@ -16,9 +16,10 @@ import reference
 import torch
 from msgspec.structs import replace
 
+from nin.choices import Precision
 from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import LabelledImages
-from nin.device import Precision, find_device
+from nin.device import find_device
 from nin.networks.forward import compute_logits
 from nin.runs.environment import processor
 from nin.training.events import Step

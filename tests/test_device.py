@@ -34,7 +34,9 @@ def python(program: str, threads: int = 1) -> str:
 def test_a_device_that_is_not_here_is_refused_with_the_way_out():
     here = torch.accelerator.current_accelerator(check_available=True)
     missing = "mps" if here is not None and here.type == "cuda" else "cuda"
-    with pytest.raises(OptionError, match=f"this machine has no {missing}, but .*; leave --device at auto"):
+    with pytest.raises(
+        OptionError, match=f"device {missing} is not available on this machine: .*; leave device at auto"
+    ):
         find_device(missing)
     with pytest.raises(OptionError, match="; buy one"):
         find_device(missing, way_out="buy one")
@@ -149,8 +151,8 @@ if __name__ == "__main__":
     print("answered in", torch.get_num_threads(), "threads")
 """
 NETWORK = """
-from nin.device import compute_after_fork
-compute_after_fork()
+from nin.device import use_one_thread_after_fork
+use_one_thread_after_fork()
 network = torch.nn.Conv2d(8, 64, 5, padding=2)
 images = torch.ones(4, 8, 64, 64)
 def answer():

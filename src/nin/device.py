@@ -6,19 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
+from nin.choices import DeviceName, Precision
 from nin.errors import OptionError
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["bfloat16", "float32"]
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # numbers of glibc's malloc.h
 
 
-def find_device(name: DeviceName, way_out: str = "leave --device at auto") -> torch.device:
+def find_device(name: DeviceName, way_out: str = "leave device at auto") -> torch.device:
     """Return the device that `name` means on this machine; "auto" takes an accelerator when there is one.
 
     `way_out` ends the message of the error.
@@ -28,13 +26,13 @@ def find_device(name: DeviceName, way_out: str = "leave --device at auto") -> to
 
     """
     if name not in get_args(DeviceName):
-        raise OptionError(f"device is one of {', '.join(get_args(DeviceName))}, not {name!r}")
+        raise OptionError(f"device must be one of {', '.join(get_args(DeviceName))}, not {name!r}")
     here = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return here if here is not None and here.type in get_args(DeviceName) else torch.device("cpu")
     if name != "cpu" and (here is None or here.type != name):
-        has = "no accelerator that PyTorch can use" if here is None else here.type
-        raise OptionError(f"this machine has no {name}, but {has}; {way_out}")
+        has = "PyTorch finds no accelerator" if here is None else f"its accelerator is {here.type}"
+        raise OptionError(f"device {name} is not available on this machine: {has}; {way_out}")
     return torch.device(name)
 
 
@@ -51,7 +49,7 @@ def fastest_precision(device: torch.device) -> Precision:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Compute convolutions in `precision` on `device`."""
+    """Return a context in which convolutions and matrix products on `device` are computed in `precision`."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
@@ -81,7 +79,7 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def pytorch_defaults() -> Iterator[None]:
-    """Train as in a fresh process, whatever the program around has set: float32, on the CPU, with gradients.
+    """Run the block with PyTorch's own defaults, whatever the caller has set: float32, on the CPU, with gradients.
 
     The default dtype is a setting of the whole process; it is put back afterwards.
     """
@@ -97,10 +95,10 @@ def pytorch_defaults() -> Iterator[None]:
 
 
 @cache
-def compute_after_fork() -> None:
-    """Let a process that is forked from this one compute, in one thread.
+def use_one_thread_after_fork() -> None:
+    """Make processes that are forked from this one compute in a single thread.
 
-    OpenMP's threads do not survive a fork: a child that hands them work waits for ever
+    OpenMP's threads do not survive a fork: a child process that gives them work waits for ever
     (https://github.com/pytorch/pytorch/issues/17199).
     """
     if hasattr(os, "register_at_fork"):

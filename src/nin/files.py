@@ -18,6 +18,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")
 def write(path: Path, content: bytes | str) -> None:
     """Write a file whole: under a temporary name beside it, to the disk, then renamed, so that nobody meets half of it.
 
+    The folder that it lies in is made if it is missing.
+
     Raises:
         FileError: the disk is full, or the folder cannot be written; what was there stays.
 

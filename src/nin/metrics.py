@@ -79,8 +79,8 @@ def evaluate_logits(
         accuracy_high=high,
         loss=F.cross_entropy(logits, targets).item(),
         labels=labels,
-        precision=_shares(matrix.diagonal(), matrix.sum(dim=0)),
-        recall=_shares(matrix.diagonal(), matrix.sum(dim=1)),
+        precision=_ratios(matrix.diagonal(), matrix.sum(dim=0)),
+        recall=_ratios(matrix.diagonal(), matrix.sum(dim=1)),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
         calibration=calibration(probabilities, targets),
         probabilities=probabilities,
@@ -169,9 +169,9 @@ def calibration(probabilities: Float[Tensor, "images classes"], targets: Int64[T
     right = torch.bincount(bin_of, weights=(predicted == targets.cpu()).double(), minlength=BINS)
     sure = torch.bincount(bin_of, weights=confidence.double(), minlength=BINS)
     error = ((right - sure).abs().sum() / len(confidence)).item()
-    return Calibration(tuple(counts.tolist()), _shares(sure, counts), _shares(right, counts), error)
+    return Calibration(tuple(counts.tolist()), _ratios(sure, counts), _ratios(right, counts), error)
 
 
-def _shares(parts: Tensor, wholes: Tensor) -> tuple[float | None, ...]:
+def _ratios(parts: Tensor, wholes: Tensor) -> tuple[float | None, ...]:
     pairs = zip(parts.tolist(), wholes.tolist(), strict=True)
     return tuple(part / whole if whole else None for part, whole in pairs)

@@ -69,9 +69,9 @@ def test_a_channel_without_contrast_becomes_zero():
         (0, (0.0,), (1.0,), "at least 1 pixel, not 0"),
         (67, (), (), "a value for each channel"),
         (67, (0.0, 0.0), (1.0,), "a value for each channel"),
-        (67, (float("nan"),), (1.0,), "mean has a number that is not finite"),
-        (67, (0.0,), (float("inf"),), "std has a number under 0 or not finite"),
-        (67, (0.0,), (-1.0,), "std has a number under 0 or not finite"),
+        (67, (float("nan"),), (1.0,), "mean must be finite"),
+        (67, (0.0,), (float("inf"),), "std must be finite and not negative"),
+        (67, (0.0,), (-1.0,), "std must be finite and not negative"),
     ],
 )
 def test_a_preprocessing_that_cannot_be_is_refused(

@@ -1,11 +1,14 @@
 """Do the weights that training starts from have the size that their scheme promises?"""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
+from nin.choices import Initialisation
 from nin.errors import OptionError
-from nin.networks.initialisation import SCHEMES, initialise
+from nin.networks.initialisation import initialise
 from nin.networks.nin import NiN
 
 
@@ -46,7 +49,7 @@ def test_identity_starts_square_1x1_convolutions_as_the_identity_and_the_rest_as
     assert network.n2[0].weight.var().item() == pytest.approx(2 / 2400, rel=0.03)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", get_args(Initialisation))
 def test_dense_layers_are_initialised_too_and_a_bias_may_be_missing(scheme: str):
     network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.Flatten(), nn.Linear(400, 300))
     for parameter in network.parameters():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nin.errors import OptionError
-from nin.networks.registry import LARGEST_SIZE, NETWORKS, CellGrid, build_network, find_network
+from nin.networks.registry import LARGEST_SIZE, NETWORKS, CellGrid, build_network, find_architecture
 
 CLASSES = 7
 WITH_CELLS = {name: network.cells for name, network in NETWORKS.items() if network.cells is not None}
@@ -51,7 +51,7 @@ def test_a_size_or_channels_that_it_cannot_take_are_one_line_that_says_which_it_
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones():
-    for look in (find_network, lambda name: build_network(name, 1, 10, 224)):
+    for look in (find_architecture, lambda name: build_network(name, 1, 10, 224)):
         with pytest.raises(OptionError) as caught:
             look("NiN")
         assert str(caught.value) == f"there is no network 'NiN': the networks are {', '.join(NETWORKS)}"

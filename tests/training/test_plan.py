@@ -107,7 +107,7 @@ def test_a_plan_survives_its_file(tmp_path: Path):
         ({"seed": 2**63}, "seed"),
         ({"threads": 0}, "threads"),
         ({"colour": 1}, "colour"),
-        ({"steps_per_interval": []}, "each interval"),
+        ({"steps_per_interval": []}, "steps_per_interval is empty"),
         ({"preprocessing": {"size": 99, "mean": [0], "std": [1]}}, "size"),
         ({"preprocessing": {"size": 67, "mean": [0], "std": []}}, "channel"),
         ({"preprocessing": {"size": 67, "mean": [0], "std": [-1]}}, "std"),

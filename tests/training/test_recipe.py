@@ -11,9 +11,8 @@ from msgspec.structs import replace
 import nin
 from nin.data.images import Splits
 from nin.errors import OptionError
-from nin.networks.initialisation import SCHEMES
 from nin.training.plan import resolve
-from nin.training.recipe import RECIPES, Initialisation, Recipe, RecipeName, d2l, named_recipe, quick
+from nin.training.recipe import RECIPES, Recipe, RecipeName, d2l, named_recipe, quick, with_epochs
 
 
 def test_the_d2l_recipe_is_the_textbooks_training():
@@ -82,8 +81,11 @@ def test_every_recipe_is_named_by_the_name_it_is_found_under_and_may_be_typed():
     assert {name: named_recipe(name).name for name in RECIPES} == {name: name for name in RECIPES}
 
 
-def test_every_scheme_of_initialisation_can_be_asked_for_and_no_other():
-    assert get_args(Initialisation) == SCHEMES
+def test_a_named_recipe_of_another_length_is_the_one_of_that_name_and_ones_own_keeps_its_fields():
+    assert with_epochs(quick(1.0), 5.0) == quick(5.0)
+    assert with_epochs(named_recipe("long", "vgg"), 3.0) == named_recipe("long", "vgg", 3.0)
+    own = replace(quick(1.0), shift=3)
+    assert with_epochs(own, 5.0) == replace(own, epochs=5.0)
 
 
 def test_quick_shows_images_mirrored_only_where_there_is_time_for_it():

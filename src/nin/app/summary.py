@@ -5,13 +5,13 @@ from rich.table import Table
 
 from nin.app.console import print_table
 from nin.app.options import Summary
-from nin.networks.registry import build_network, find_network
+from nin.networks.registry import build_network, find_architecture
 from nin.networks.summary import layers
 
 
 def main(options: Summary) -> int:
     """Print the network and its table of layers."""
-    architecture = find_network(options.network)
+    architecture = find_architecture(options.network)
     size = architecture.default_size if options.size is None else options.size
     in_channels = architecture.channels[0]
     with torch.device("meta"):  # shapes are enough

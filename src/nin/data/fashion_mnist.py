@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from os import PathLike
 from pathlib import Path
 
 import pooch
@@ -20,7 +21,7 @@ FASHION_MNIST_NAMES = (
 )  # fmt: skip
 
 
-def fashion_mnist(folder: Path | None = None) -> Splits:
+def fashion_mnist(folder: str | PathLike[str] | None = None) -> Splits:
     """Read Fashion-MNIST: 55,000 training, 5,000 validation and 10,000 test images of (1, 28, 28).
 
     Xiao, Rasul, Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist. Looks where `find` looks.
@@ -29,11 +30,11 @@ def fashion_mnist(folder: Path | None = None) -> Splits:
         DataError: what `find` raises, or a file that differs by a byte.
 
     """
-    folder = find(folder)
-    images, labels, test_images, test_labels = _read_all(folder).values()
+    place = find(None if folder is None else Path(folder))
+    images, labels, test_images, test_labels = read_files(place).values()
     train, validation = split(LabelledImages(images.unsqueeze(1), labels.long(), FASHION_MNIST_NAMES))
     test = LabelledImages(test_images.unsqueeze(1), test_labels.long(), FASHION_MNIST_NAMES)
-    return Splits(train, validation, test, folder)
+    return Splits(train, validation, test, place)
 
 
 # --- Reading: every byte is verified ---
@@ -44,17 +45,12 @@ FILES = {  # name: the shape of the bytes after the header, and the SHA-256 of h
     "t10k-images-idx3-ubyte": ((10000, 28, 28), "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
     "t10k-labels-idx1-ubyte": ((10000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 }
-_REPLACE = "delete or replace it and run again, or name another folder with --data"
-_BRING = "put the four files of Fashion-MNIST in a folder and name it with --data"
+_REPLACE = "delete or replace it and run again, or name another folder as data"
+_BRING = "put the four files of Fashion-MNIST in a folder and name that as data"
 
 
-def file_hashes(folder: Path) -> dict[str, str]:
-    """Verify the files in `folder`; return their SHA-256, uncompressed, by name. Raises what `fashion_mnist` does."""
-    return {name: FILES[name][1] for name in _read_all(folder)}
-
-
-def _read_all(folder: Path, shown: str = "", way_out: str = _REPLACE) -> dict[str, UInt8[Tensor, "..."]]:
-    """Read and verify all four files; errors name `shown` where the folder itself is a temporary one."""
+def read_files(folder: Path, shown: str = "", way_out: str = _REPLACE) -> dict[str, UInt8[Tensor, "..."]]:
+    """Read and verify the four files; errors name `shown` where the folder itself is a temporary one."""
     tensors: dict[str, Tensor] = {}
     for name, path in _paths(folder).items():
         try:
@@ -117,10 +113,10 @@ def _fetch(cache: Path) -> None:
         with tempfile.TemporaryDirectory(dir=cache.parent, prefix="fetching-") as temporary:
             try:
                 fetched = download(Path(temporary))
+                read_files(fetched, source, "nothing was kept")
             except DataError as failure:
                 failures.append(f"{source} ({failure})")
                 continue
-            _read_all(fetched, source, f"nothing was kept; try again later, or {_BRING}")
             cache.mkdir(exist_ok=True)
             for path in _paths(fetched).values():
                 with path.open("r+b") as file:

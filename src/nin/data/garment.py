@@ -1,7 +1,7 @@
 """How does a photo become an image like Fashion-MNIST's? Trimmed, resized, sharpened, centred, inverted."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -9,11 +9,10 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 
+from nin.choices import Invert
 from nin.data.photo import defects_of
 from nin.data.photo_colour import on_white, orientation_of, upright
 from nin.errors import OptionError
-
-Invert = Literal["auto", "yes", "no"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +24,12 @@ class Prepared:
 
 
 def prepare_garment(photo: Image.Image, channels: int = 1, side: int = 28, invert: Invert = "auto") -> Prepared:
-    """Make of any photo what Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747, section 2) made of theirs, in their order.
+    """Prepare a photo as Fashion-MNIST's authors prepared theirs (Xiao et al. 2017, arXiv 1708.07747, section 2).
 
-    Trim edges of the corners' colour, resize the longest edge to `side`, sharpen, put in the middle of a square, swap
-    light and dark, take the grey (of 1 channel; 3 stay RGB). `invert` says whether to swap: "auto" does where the
-    photo's border is bright, for the garments are light on black. A photo of `side` x `side` has been through all
-    this, and is only swapped and made grey: one of Fashion-MNIST comes out as it went in.
+    In their order: trim borders of the corners' colour, resize the longest edge to `side`, sharpen, centre in a square,
+    swap light and dark, convert to greyscale (1 channel; 3 stay RGB). `invert` says whether to swap: "auto" does where
+    the photo's border is bright, because the garments are light on black. A photo of `side` x `side` is taken to be
+    prepared already, and is only swapped and converted: an image of Fashion-MNIST comes out as it went in.
 
     Raises:
         PhotoError: a photo without pixels, with more than MAX_PIXELS, or one that cannot be decoded.
@@ -39,8 +38,8 @@ def prepare_garment(photo: Image.Image, channels: int = 1, side: int = 28, inver
     """
     if channels not in (1, 3) or side < 1 or invert not in get_args(Invert):
         raise OptionError(
-            f"channels are 1 or 3, side is at least 1, invert is one of {', '.join(get_args(Invert))}; "
-            f"not {channels}, {side}, {invert}"
+            f"channels must be 1 or 3, side at least 1, and invert one of {', '.join(get_args(Invert))}, "
+            f"not {channels}, {side} and {invert!r}"
         )
     with defects_of("the photo"):
         rgb = on_white(photo)

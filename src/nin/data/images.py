@@ -36,9 +36,13 @@ class LabelledImages:
         if labels.dtype != torch.int64 or labels.ndim != 1:
             raise DataError(f"labels must be int64 with 1 dimension, not {labels.dtype} of {tuple(labels.shape)}")
         if len(images) != len(labels) or len(images) == 0:
-            raise DataError(f"{len(images)} images with {len(labels)} labels: give one label per image, at least one")
+            raise DataError(
+                f"{len(images)} images with {len(labels)} labels: there must be one for each image, and at least one"
+            )
         if (nameless := labels[(labels < 0) | (labels >= len(self.names))]).numel():
-            raise DataError(f"label {nameless[0]} is not the position of one of the {len(self.names)} names")
+            raise DataError(
+                f"label {nameless[0]} is out of range: it must be the position of one of the {len(self.names)} names"
+            )
 
     def __len__(self) -> int:
         return len(self.images)

@@ -33,10 +33,13 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Check the ranges."""
         for fits, wrong in (
-            (self.size >= 1, f"size is at least 1 pixel, not {self.size}"),
-            (len(self.mean) == len(self.std) > 0, "mean and std need a value for each channel"),
-            (all(map(math.isfinite, self.mean)), "mean has a number that is not finite"),
-            (all(0 <= value < math.inf for value in self.std), "std has a number under 0 or not finite"),
+            (self.size >= 1, f"size must be at least 1 pixel, not {self.size}"),
+            (
+                len(self.mean) == len(self.std) > 0,
+                f"mean and std must have a value for each channel, not {len(self.mean)} and {len(self.std)}",
+            ),
+            (all(map(math.isfinite, self.mean)), f"mean must be finite, not {self.mean}"),
+            (all(0 <= value < math.inf for value in self.std), f"std must be finite and not negative, not {self.std}"),
         ):
             if not fits:
                 raise OptionError(wrong)

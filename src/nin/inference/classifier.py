@@ -4,19 +4,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from nin.data.garment import Invert, prepare_garment
-from nin.device import DeviceName, Precision, autocast, compute_after_fork, fastest_precision, find_device
+from nin.choices import DeviceName, Invert, Precision
+from nin.data.garment import prepare_garment
+from nin.device import fastest_precision, find_device, use_one_thread_after_fork
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.inputs import batches, read_inputs
 from nin.inference.model_folder import Config, find_model, read_folder, save_folder
-from nin.networks.forward import channels_last, evaluating
-from nin.networks.registry import find_network
+from nin.networks.forward import channels_last, evaluating, forward_batches
+from nin.networks.registry import find_architecture
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -46,7 +47,7 @@ class Classifier:
     Inputs may be given as
 
     - a tensor or array, (images, channels, height, width) or (channels, height, width); grey ones also (images, height,
-      width) or (height, width): uint8, or floats from 0 to 1. They are like the images it was trained on, and are only
+      width) or (height, width): uint8, or floats from 0 to 1. They must look like the training images, and are only
       resized;
     - a photo: a path, the bytes of a file, a binary file object, or a PIL image: prepared by
       `nin.data.garment.prepare_garment`;
@@ -54,10 +55,10 @@ class Classifier:
 
     Args:
         network: put in `eval` mode and on the `device`, in place.
-        config: what belongs to it.
+        config: its preprocessing, labels and temperature.
         device: default: an accelerator when there is one.
-        precision: of the convolutions; default: bf16 where the device computes in it. Logits, class maps and
-            probabilities are returned as float32 on the CPU.
+        precision: to compute in; default: bf16 where the device has it. Logits, class maps and probabilities are
+            returned as float32 on the CPU.
 
     """
 
@@ -69,7 +70,7 @@ class Classifier:
         device: torch.device | None = None,
         precision: Precision | None = None,
     ) -> None:
-        compute_after_fork()
+        use_one_thread_after_fork()
         self.device = find_device("auto") if device is None else device
         self.precision: Precision = fastest_precision(self.device) if precision is None else precision
         self.network = channels_last(network).eval().to(self.device)
@@ -97,7 +98,7 @@ class Classifier:
         Raises:
             ModelError: a logit is not finite.
             PhotoError: a photo that cannot be read.
-            NinError: something else than an input, or an array of the wrong shape or dtype.
+            NinError: an unsupported input, or an array of the wrong shape or dtype.
 
         """
         return self._predictions(list(self._read(inputs, invert)))
@@ -128,7 +129,7 @@ class Classifier:
 
         Raises:
             PhotoError: a photo that cannot be read.
-            NinError: something else than an input, or an array of the wrong shape or dtype.
+            NinError: an unsupported input, or an array of the wrong shape or dtype.
 
         """
         return self._apply(self.network, inputs)
@@ -140,7 +141,7 @@ class Classifier:
             NinError: what `logits` raises, or a network that has no class maps.
 
         """
-        if find_network(self.config.architecture).cells is None:
+        if find_architecture(self.config.architecture).cells is None:
             raise NinError(f"{self.config.architecture} has no class maps: it ends in dense layers; take a NiN")
         class_maps: Any = self.network.class_maps
         return self._apply(class_maps, inputs)
@@ -169,7 +170,7 @@ class Classifier:
         if len(titles) != len(images):
             raise NinError(f"{len(titles)} titles for {len(images)} images: give one for each")
         maps, probabilities = self.class_maps(images), self.probabilities(images)
-        grid = find_network(self.config.architecture).cells
+        grid = find_architecture(self.config.architecture).cells
         assert grid is not None, "class_maps raises otherwise"
         size = self.config.preprocessing.size
         return explanation(torch.stack(images), maps, self.labels, probabilities, titles, grid=grid, size=size)
@@ -197,14 +198,17 @@ class Classifier:
     def _read(
         self, inputs: Any, invert: Invert = "auto"
     ) -> Iterator[tuple[UInt8[Tensor, "images channels height width"], bool]]:
+        if invert not in get_args(Invert):
+            raise OptionError(f"invert must be one of {', '.join(get_args(Invert))}, not {invert!r}")
         channels, size = self.config.in_channels, self.config.image_size
         return read_inputs(inputs, channels, lambda photo: prepare_garment(photo, channels, size, invert))
 
     def _apply(self, function: Callable[[Tensor], Tensor], inputs: Any) -> Tensor:
-        found: list[Tensor] = []
-        with evaluating(self.network), autocast(self.device, self.precision):
-            for batch in batches((part for part, _ in self._read(inputs)), self.config.preprocessing.size):
-                found.append(function(self.config.preprocessing(batch.to(self.device))).float().cpu())
+        preprocessing = self.config.preprocessing
+        read = batches((part for part, _ in self._read(inputs)), preprocessing.size)
+        with evaluating(self.network):
+            computed = forward_batches(function, read, preprocessing, self.device, self.precision)
+            found = [output.cpu() for output in computed]
         if not found:
             raise NinError("there is nothing to classify; give at least one image")
         return torch.cat(found)
@@ -228,7 +232,7 @@ def load(
             folder, such as a run's `model/`; else, where there is no such folder, the "owner/name" of a model of the
             hub, which needs `huggingface_hub`.
         device: "auto" takes an accelerator when there is one.
-        precision: of the convolutions; default: bf16 where the device computes in it.
+        precision: to compute in; default: bf16 where the device has it.
 
     Raises:
         ModelError: there is no such model, or it is not one that this package can use, with the reason.
@@ -237,6 +241,6 @@ def load(
     """
     where = find_device(device)
     if precision not in (None, "bfloat16", "float32"):
-        raise OptionError(f"precision is bfloat16 or float32, not {precision!r}")
+        raise OptionError(f"precision must be bfloat16 or float32, not {precision!r}")
     config, network = read_folder(find_model(model))
     return Classifier(network, config, device=where, precision=precision)

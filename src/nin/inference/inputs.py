@@ -53,12 +53,14 @@ def _read(
             yield prepared.image[None], prepared.inverted
         case Iterable() if not isinstance(inputs, Mapping):
             if depth == _DEEPEST:
-                raise NinError(f"lists in lists more than {_DEEPEST} deep, or a list that holds itself; give one list")
+                raise NinError(
+                    f"lists are nested more than {_DEEPEST} deep, or a list contains itself; give a flat list"
+                )
             for one in inputs:
                 yield from _read(one, channels, prepare, depth + 1)
         case _:
             raise NinError(
-                f"an input is a tensor, an array, a PIL image, a path, or a photo as bytes or open file, not "
+                "an input must be a tensor, an array, a PIL image, a path, or a photo as bytes or open file, not "
                 f"{type(inputs).__name__}"
             )
 
@@ -114,14 +116,14 @@ def as_images(images: Tensor | np.ndarray, channels: int) -> UInt8[Tensor, "imag
             to 1.
 
     """
-    tensor = _with_channels(_strided(_from_numpy(images) if isinstance(images, np.ndarray) else images), channels)
+    tensor = _to_nchw(_check_dense(_from_numpy(images) if isinstance(images, np.ndarray) else images), channels)
     if tensor.dtype == torch.uint8:
         return tensor.detach()
     tensor = tensor.detach().to(torch.float32)
     if not ((tensor >= 0) & (tensor <= 1)).all():
         raise NinError(
-            f"floats are pixels from 0 to 1, not from {tensor.min().item():.3g} to {tensor.max().item():.3g}: "
-            "give them as they were before any normalising"
+            f"float images must be from 0 to 1, not from {tensor.min().item():.3g} to {tensor.max().item():.3g}; "
+            "do not normalise them first"
         )
     return (tensor * 255).round().to(torch.uint8)
 
@@ -129,20 +131,20 @@ def as_images(images: Tensor | np.ndarray, channels: int) -> UInt8[Tensor, "imag
 def _from_numpy(array: np.ndarray) -> Tensor:
     """Copy an array of numbers to a tensor: PyTorch takes no other byte order, no negative strides, no read-only."""
     if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
-        raise NinError(f"an array of {array.dtype} is no image: give uint8, or floats from 0 to 1")
+        raise NinError(f"an array of {array.dtype} is not an image: give uint8, or floats from 0 to 1")
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
 
 
-def _strided(tensor: Tensor) -> Tensor:
+def _check_dense(tensor: Tensor) -> Tensor:
     """Return a tensor that has numbers to look at, uint8 or floats; NinError for another kind, with the way out."""
     name = str(tensor.dtype).removeprefix("torch.")
     if tensor.is_meta:
         raise NinError("a tensor on the device 'meta' has no pixels; give one with data, on 'cpu' for example")
     if tensor.is_nested or tensor.layout != torch.strided:
         kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
-        raise NinError(f"a tensor of layout {kind} is no image; give tensor.to_dense()")
+        raise NinError(f"a tensor of layout {kind} is not an image; give tensor.to_dense()")
     if tensor.is_quantized:
-        raise NinError(f"a quantized tensor, {name}, is no image; give tensor.dequantize(), from 0 to 1")
+        raise NinError(f"a quantized tensor, {name}, is not an image; give tensor.dequantize(), from 0 to 1")
     if not tensor.is_floating_point() and tensor.dtype != torch.uint8:
         raise NinError(f"images are uint8, or floats from 0 to 1, not {name}; convert them first")
     if name.startswith("float4"):  # two numbers in a byte, which PyTorch does not convert
@@ -150,7 +152,7 @@ def _strided(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _with_channels(tensor: Tensor, channels: int) -> Tensor:
+def _to_nchw(tensor: Tensor, channels: int) -> Tensor:
     """Return a tensor as (images, channels, height, width); NinError for a shape that is none or may be two."""
     shape = tuple(tensor.shape)
     wanted = f"(images, {channels}, height, width)"

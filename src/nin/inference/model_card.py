@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nin.inference.model_folder import Config
-from nin.networks.registry import find_network
+from nin.networks.registry import find_architecture
 
 
 def model_card(
@@ -33,7 +33,7 @@ def model_card(
     page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown
     return page.get_template("model_card.md.j2").render(
         config=config,
-        architecture=find_network(config.architecture),
+        architecture=find_architecture(config.architecture),
         result=result,
         environment=environment,
         name=name,

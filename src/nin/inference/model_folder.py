@@ -51,13 +51,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Check the ranges."""
         size = self.preprocessing.size
+        twice = ", ".join(sorted({label for label in self.labels if self.labels.count(label) > 1})[:3])
+        unprintable = ", ".join([printable(label) for label in self.labels if label != printable(label)][:3])
         for fits, wrong in (
-            (1 <= len(self.labels) <= 100_000, f"labels are from 1 to 100,000, not {len(self.labels)}"),
-            (1 <= size <= LARGEST_SIZE, f"size is from 1 to {LARGEST_SIZE}, not {size}"),
-            (1 <= self.image_size <= LARGEST_SIZE, f"image_size is from 1 to {LARGEST_SIZE}, not {self.image_size}"),
-            (len(set(self.labels)) == len(self.labels), "two labels are the same"),
-            (all(label == printable(label) for label in self.labels), "a label has letters that cannot be printed"),
-            (0 < self.temperature < math.inf, f"temperature is over 0 and finite, not {self.temperature}"),
+            (1 <= len(self.labels) <= 100_000, f"there must be from 1 to 100,000 labels, not {len(self.labels)}"),
+            (1 <= size <= LARGEST_SIZE, f"size must be from 1 to {LARGEST_SIZE}, not {size}"),
+            (
+                1 <= self.image_size <= LARGEST_SIZE,
+                f"image_size must be from 1 to {LARGEST_SIZE}, not {self.image_size}",
+            ),
+            (len(set(self.labels)) == len(self.labels), f"two labels are the same: {twice}"),
+            (not unprintable, f"a label has characters that cannot be printed: {unprintable}"),
+            (0 < self.temperature < math.inf, f"temperature must be over 0 and finite, not {self.temperature}"),
         ):
             if not fits:
                 raise ModelError(wrong)
@@ -83,6 +88,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def find_model(model: str | os.PathLike[str]) -> Path:
     """Return the folder of a model, as `nin.load` takes it. Raises ModelError where there is none."""
+    if not isinstance(model, (str, os.PathLike)):
+        raise ModelError(f"a model is a name or a path, not {model!r}")
     shipped = Path(str(importlib.resources.files("nin"))) / WEIGHTS
     names = sorted(folder.name for folder in shipped.iterdir()) if shipped.is_dir() else []
     if model in names:
@@ -91,7 +98,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         return Path(model)
     if isinstance(model, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.startswith("."):
         return _fetch_from_hub(model)
-    raise ModelError(f"there is no model {os.fspath(model)!r}: give {', '.join([*names, 'or the folder of one'])}")
+    raise ModelError(f"there is no model {os.fspath(model)!r}: give {', '.join([*names, 'or a model folder'])}")
 
 
 def _fetch_from_hub(name: str) -> Path:
@@ -100,7 +107,7 @@ def _fetch_from_hub(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise ModelError(
-            f"{name} is not a folder here, and to fetch it from the hub huggingface_hub is missing: pip install it"
+            f"{name} is not a folder here, and the hub needs a package: pip install huggingface_hub"
         ) from error
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
@@ -244,6 +251,6 @@ def _check_is_described(network: nn.Module, config: Config) -> None:
     layers = [[type(layer) for layer in one.modules()] for one in (like, network)]
     if shapes[0] != shapes[1] or layers[0] != layers[1]:
         raise ModelError(
-            f"the network is not the {config.architecture} of its config: fold a batch-norm variant first, give a "
-            "network without its last ReLU that ReLU back (shift_logits); an average pool cannot be saved"
+            f"the network is not the {config.architecture} of its config: fold batch norm first (nin.fold); NiN "
+            "can be saved only with its last ReLU and a max pool"
         )

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
+from nin.errors import OptionError
+
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -14,9 +16,14 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
     """Return the batch-norm variant: a copy with a batch norm after every convolution (Ioffe, Szegedy 2015).
 
     Each convolution becomes `Sequential(convolution, norm)`. The norm takes over the convolution's bias, so that the
-    variant in `eval` mode gives the same output as `network`, which is left as it is. No convolution in it may have a
-    norm yet.
+    variant in `eval` mode gives the same output as `network`, which is left as it is.
+
+    Raises:
+        OptionError: the network has batch norms already.
+
     """
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        raise OptionError("the network has batch norms already; give one without")
     variant = copy.deepcopy(network)
     for parent, name, convolution in _children(variant, nn.Conv2d):
         weight = convolution.weight

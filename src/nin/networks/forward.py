@@ -1,14 +1,15 @@
 """What are the logits of many images? The batched forward pass, in `eval` mode."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from nin.choices import Precision
 from nin.data.preprocessing import Preprocessing
-from nin.device import Precision, autocast
+from nin.device import autocast
 
 PIXELS_PER_BATCH = 500 * 67**2  # no part of the result, only of the memory used
 
@@ -21,14 +22,25 @@ def compute_logits(
 ) -> Float[Tensor, "images classes"]:
     """Return the logits of all images: float32, (images, classes), on the network's device.
 
-    The network is in `eval` mode meanwhile, and afterwards in the mode it was in.
+    The network is put in `eval` mode for that, and back in the mode it was in.
     """
     device = next(network.parameters()).device
-    found: list[Tensor] = []
-    with evaluating(network), autocast(device, precision):
-        for batch in images.split(images_per_batch(preprocessing.size)):
-            found.append(network(preprocessing(batch.to(device))).float())
-    return torch.cat(found)
+    batches = images.split(images_per_batch(preprocessing.size))
+    with evaluating(network):
+        return torch.cat(list(forward_batches(network, batches, preprocessing, device, precision)))
+
+
+def forward_batches(
+    function: Callable[[Tensor], Tensor],
+    batches: Iterable[UInt8[Tensor, "batch channels height width"]],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    precision: Precision,
+) -> Iterator[Float[Tensor, "batch ..."]]:
+    """Yield what `function`, such as a network or its class maps, makes of each batch: float32, on `device`."""
+    with autocast(device, precision):
+        for batch in batches:
+            yield function(preprocessing(batch.to(device))).float()
 
 
 def images_per_batch(size: int) -> int:
@@ -38,7 +50,7 @@ def images_per_batch(size: int) -> int:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put the network in `eval` mode without gradients, and afterwards back in the mode it was in."""
+    """Put the network in `eval` mode, without gradients, and afterwards back in the mode it was in."""
     was_training = network.training
     network.eval()
     try:

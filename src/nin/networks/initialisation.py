@@ -1,10 +1,11 @@
 """Which weights does training start from?"""
 
+from typing import get_args
+
 from torch import nn
 
+from nin.choices import Initialisation
 from nin.errors import OptionError
-
-SCHEMES = ("default", "xavier", "he", "identity")
 
 
 def initialise(network: nn.Module, scheme: str) -> None:
@@ -20,8 +21,8 @@ def initialise(network: nn.Module, scheme: str) -> None:
         OptionError: `scheme` is none of these.
 
     """
-    if scheme not in SCHEMES:
-        raise OptionError(f"initialisation is one of {', '.join(SCHEMES)}, not {scheme!r}")
+    if scheme not in get_args(Initialisation):
+        raise OptionError(f"initialisation must be one of {', '.join(get_args(Initialisation))}, not {scheme!r}")
     for module in network.modules():
         if not isinstance(module, (nn.Conv2d, nn.Linear)):
             continue

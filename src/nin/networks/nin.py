@@ -35,13 +35,11 @@ def mlpconv_block(
 
 
 class NiN(nn.Module):
-    """The textbook's NiN as listed: same attributes, same order, same parameter names.
+    """The textbook's NiN as a public PyTorch listing of it writes it: attributes n1, m1, ..., n4, avg1, flat.
 
-    A state dict saved by the listing's own code loads with `strict=True`. 1,992,166 parameters at 1 channel and 10
-    classes.
-
-    The listing follows the textbook (Dive into Deep Learning, section 8.3,
-    https://d2l.ai/chapter_convolutional-modern/nin.html) except in two layers:
+    A state dict saved by that listing's own code loads with `strict=True`. 1,992,166 parameters at 1 channel and 10
+    classes. The listing differs from the textbook (Dive into Deep Learning, section 8.3,
+    https://d2l.ai/chapter_convolutional-modern/nin.html) in two layers:
 
     - the global pool: the textbook averages each class map, so that the logit says how much of the image speaks for
       the class; the listing takes the maximum, so that the one best cell decides and only that cell gets a gradient.
@@ -74,9 +72,9 @@ class NiN(nn.Module):
         if in_channels < 1 or num_classes < 1:
             raise OptionError(f"NiN needs at least 1 channel and 1 class, not {in_channels} and {num_classes}")
         if global_pool not in ("max", "avg"):
-            raise OptionError(f'global_pool is "max" or "avg", not {global_pool!r}')
+            raise OptionError(f'global_pool must be "max" or "avg", not {global_pool!r}')
         if not 0 <= dropout < 1:
-            raise OptionError(f"dropout is a probability from 0 up to, but not including, 1, not {dropout}")
+            raise OptionError(f"dropout must be from 0 up to, but not including, 1, not {dropout}")
         self.in_channels, self.num_classes = in_channels, num_classes
         self.n1 = mlpconv_block(in_channels, 96, kernel_size=11, stride=4)
         self.m1 = nn.MaxPool2d(kernel_size=3, stride=2)
@@ -119,5 +117,5 @@ class NiN(nn.Module):
         if not fits or not images.is_floating_point():
             raise NinError(
                 f"NiN needs floats of shape (batch, {self.in_channels}, height, width) with height and width at least "
-                f"{SMALLEST_SIZE}, and got {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
+                f"{SMALLEST_SIZE}, not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
             )

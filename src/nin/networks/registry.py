@@ -33,7 +33,7 @@ class CellGrid:
     receptive_field: int
 
     def edges(self, size: int, cells: int) -> list[float]:
-        """Return where the cells begin and end along a side of the input, as `cells` + 1 shares of it from 0 to 1.
+        """Return where the cells begin and end along a side of the input, as `cells` + 1 fractions of it from 0 to 1.
 
         A single cell does not tell one place from another, and takes the whole side.
         """
@@ -76,8 +76,8 @@ NETWORKS = {
 }
 
 
-def find_network(name: str) -> Architecture:
-    """Look up a network by its name.
+def find_architecture(name: str) -> Architecture:
+    """Look up what is known of a network, by its name.
 
     Raises:
         OptionError: there is no such network.
@@ -99,7 +99,7 @@ def build_network(
         OptionError: there is no such network, or not for this size or this number of channels.
 
     """
-    architecture = find_network(name)
+    architecture = find_architecture(name)
     if not architecture.smallest_size <= size <= LARGEST_SIZE:
         smallest = architecture.smallest_size
         raise OptionError(

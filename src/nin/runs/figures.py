@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import torch
 from matplotlib.figure import Figure
 
@@ -13,7 +14,7 @@ from nin.figures.images import prediction, sample
 from nin.figures.structure import structure
 from nin.figures.style import to_png, to_svg
 from nin.metrics import Evaluation, most_confident_mistakes
-from nin.networks.registry import NETWORKS, build_network, find_network
+from nin.networks.registry import NETWORKS, build_network, find_architecture
 from nin.networks.summary import layers
 from nin.runs.result import Result
 from nin.training.events import Validation
@@ -26,11 +27,11 @@ MISTAKES = 30  # shown
 def run_figures(result: Result, plan: Plan, validations: list[Validation], data: Splits) -> dict[str, bytes]:
     """Draw the figures of a run's report: the content of each file by its name."""
     confidence, predicted = result.test.probabilities[:PREDICTIONS].max(dim=1)
-    shown, names, grid = data.test.first(PREDICTIONS), data.test.names, find_network(plan.recipe.network).cells
+    shown, names, grid = data.test.first(PREDICTIONS), data.test.names, find_architecture(plan.recipe.network).cells
     maps = None
     if grid is not None:
         maps = result.classifier.class_maps(shown.images)[torch.arange(len(predicted), device="cpu"), predicted]
-    lines = [{name: getattr(one, name) for name in one.__struct_fields__} for one in validations]
+    lines = [msgspec.structs.asdict(one) for one in validations]
     drawn = {
         "sample.png": sample(data.train.images, data.train.labels, names),
         "loss.png": loss(lines, plan.num_classes, plan.recipe.label_smoothing),

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from nin.errors import FileError, RunError
 from nin.files import read_bytes, read_json, read_json_lines, write
-from nin.networks.registry import find_network
+from nin.networks.registry import find_architecture
 from nin.text import duration
 
 FIGURES = ("sample", "loss", "prediction", "confusion", "reliability", "mistakes")
@@ -44,7 +44,7 @@ def render(folder: Path) -> str:
         return template().render(
             plan=plan,
             recipe=plan["recipe"],
-            network=find_network(plan["recipe"]["network"]),
+            network=find_architecture(plan["recipe"]["network"]),
             result=result,
             evaluation=evaluation,
             environment=environment,

@@ -1,4 +1,4 @@
-"""What did a run come to? What `nin.train` returns."""
+"""What is the outcome of a run? What `nin.train` returns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ Ended = Literal["finished", "interrupted", "dead"]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes:
         folder: the run folder.

@@ -15,7 +15,7 @@ from nin.files import read_json, write, write_json, write_json_lines
 from nin.inference.classifier import Classifier
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import Config, save_folder
-from nin.metrics import fit_temperature
+from nin.metrics import evaluate_logits, fit_temperature
 from nin.networks.summary import layers, parameter_count
 from nin.runs import folder as run_folder
 from nin.runs.environment import environment
@@ -71,7 +71,7 @@ def run_plan(
         OptionError: the plan does not fit the data.
 
     """
-    config = check_fit(plan, data.train)
+    config = model_config(plan, data.train)
     torch.set_num_threads(min(plan.threads, usable_threads()))
     if not resume:
         folder = run_folder.new_folder(folder)
@@ -87,7 +87,7 @@ def run_plan(
         return _finish(training, data, config, folder, ended)
 
 
-def check_fit(plan: Plan, train: LabelledImages) -> Config:
+def model_config(plan: Plan, train: LabelledImages) -> Config:
     """Check that the plan is for images like these, and return the config of its model, without a temperature.
 
     Raises:
@@ -139,7 +139,8 @@ def _finish(training: Training, data: Splits, config: Config, folder: Path, ende
     plan, validations = training.plan, training.validations
     network = final_network(training.network, plan, data.train)
     untempered = Classifier(network, config, device=training.device, precision="float32")
-    temperature = fit_temperature(untempered.logits(data.validation.images), data.validation.labels)
+    logits = untempered.logits(data.validation.images)
+    temperature = fit_temperature(logits, data.validation.labels)
     config = replace(config, temperature=temperature)
     save_folder(folder / "model", network, config)
     classifier = Classifier(network, config, device=training.device, precision="float32")
@@ -149,7 +150,7 @@ def _finish(training: Training, data: Splits, config: Config, folder: Path, ende
         ended,
         troubles=tuple(trouble.message for trouble in training.troubles),
         epochs=training.epoch,
-        validation=evaluate(classifier, data.validation),
+        validation=evaluate_logits(logits / temperature, data.validation.labels, config.labels),
         test=evaluate(classifier, data.test),
         parameters=parameter_count(network),
         multiply_adds=sum(layer.multiply_adds for layer in layers(network, config.in_channels, plan.recipe.size)),

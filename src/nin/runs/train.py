@@ -10,18 +10,19 @@ from typing import Any
 import torch
 from msgspec.structs import replace
 
+from nin.choices import DeviceName
 from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import Splits
-from nin.device import DeviceName, find_device, pytorch_defaults
+from nin.device import find_device, pytorch_defaults
 from nin.errors import OptionError
 from nin.runs.folder import read_state, refuse_existing
 from nin.runs.result import Result
-from nin.runs.run import check_fit, no_op, run_plan
+from nin.runs.run import model_config, no_op, run_plan
 from nin.training.budget import Pace, fit_to_budget, keep_deadline, measure
 from nin.training.events import Event
 from nin.training.fit import Training, keep_plan
 from nin.training.plan import Plan, read_plan, resolve, resolve_schedule
-from nin.training.recipe import Recipe, RecipeName, named_recipe
+from nin.training.recipe import Recipe, RecipeName, named_recipe, with_epochs
 
 MINUTES = 5.0  # the default of the recipe quick
 
@@ -77,8 +78,7 @@ def train(
     values |= {"resume": resume, "data": data, "run": run, "seed": seed, "device": device}
     given = {name: value for name, value in values.items() if value is not None}
     check_options(given)
-    make_recipe = _recipe_maker(recipe, network)
-    recipe = make_recipe(epochs)
+    chosen_recipe = choose_recipe(recipe, network, epochs)
     known, state, folder = None, None, None if run is None else Path(run)
     if folder is not None:
         refuse_existing(folder)  # now, and not after the data was fetched
@@ -91,15 +91,15 @@ def train(
         known = known if seed is None else replace(known, seed=seed)
     if known is None:
         where = find_device(device or "auto")
-        if minutes is None and epochs is None and recipe.name == "quick":
+        if minutes is None and epochs is None and chosen_recipe.name == "quick":
             minutes = MINUTES
     else:
         where = find_device(known.device, "the plan was made on a machine that has it: go there, or plan anew")
     splits = fashion_mnist(None if data is None else Path(data))
     if known is None:
-        chosen, pace = _make_plan(make_recipe, epochs, minutes, splits, seed or 0, where, started)
+        chosen, pace = make_plan(chosen_recipe, minutes, splits, index(seed or 0), where, started)
     else:
-        check_fit(known, splits.train)
+        model_config(known, splits.train)
         chosen, pace = known, None if known.minutes is None else measure(known, splits)
     revise = keep_plan
     if pace is not None and chosen.minutes is not None:
@@ -132,54 +132,53 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise OptionError(f"{lengths[0]} and {lengths[1]} exclude each other: each says how long to train")
     for decides, free in (("plan", {"plan", "data", "run", "seed"}), ("resume", {"resume", "data"})):
         if decides in given and (decided := sorted(set(given) - free)):
-            raise OptionError(f"{decided[0]} cannot be given with {decides}, which includes it; leave it out")
+            raise OptionError(f"{decided[0]} cannot be given with {decides}, which decides it; leave it out")
     seed = given.get("seed", 0)
     try:
         index(seed)
     except TypeError:
-        raise OptionError(f"seed is a whole number, not {seed!r}") from None
+        raise OptionError(f"seed must be a whole number, not {seed!r}") from None
     if not 0 <= seed < 2**63:
-        raise OptionError(f"seed is a whole number from 0 to 2^63 - 1, not {seed}")
+        raise OptionError(f"seed must be a whole number from 0 to 2^63 - 1, not {seed}")
     for name in ("minutes", "epochs"):
         value = given.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
-            raise OptionError(f"{name} is a number over 0, a million at most, not {value!r}")
+            raise OptionError(f"{name} must be a number over 0, a million at most, not {value!r}")
     for name in ("plan", "resume", "data", "run"):
         if name in given and not isinstance(given[name], (str, PathLike)):
-            raise OptionError(f"{name} is a path, not {given[name]!r}")
+            raise OptionError(f"{name} must be a path, not {given[name]!r}")
     if not isinstance(given.get("recipe", ""), (str, Recipe)):
-        raise OptionError(f"recipe is a name or a nin.Recipe, not {given['recipe']!r}")
+        raise OptionError(f"recipe must be a name or a nin.Recipe, not {given['recipe']!r}")
 
 
-def _recipe_maker(recipe: str | Recipe | None, network: str | None) -> Callable[[float | None], Recipe]:
-    """Return a function that makes the recipe for a number of epochs, or of its own length for None."""
+def choose_recipe(recipe: str | Recipe | None, network: str | None, epochs: float | None) -> Recipe:
+    """Return the recipe that is meant, of the named network and length if they are given.
 
-    def make(epochs: float | None) -> Recipe:
-        if not isinstance(recipe, Recipe):
-            return named_recipe(recipe or "quick", network or "nin", epochs)
-        changes = {"network": network, "epochs": epochs}
-        return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+    Raises:
+        OptionError: there is no such recipe or network, or epochs are out of range.
 
-    return make
+    """
+    chosen = recipe if isinstance(recipe, Recipe) else named_recipe(recipe or "quick")
+    chosen = chosen if network is None else replace(chosen, network=network)
+    return chosen if epochs is None else with_epochs(chosen, epochs)
 
 
-def _make_plan(
-    make_recipe: Callable[[float | None], Recipe],
-    epochs: float | None,
-    minutes: float | None,
-    splits: Splits,
-    seed: int,
-    device: torch.device,
-    started: float,
+def make_plan(
+    recipe: Recipe, minutes: float | None, splits: Splits, seed: int, device: torch.device, started: float
 ) -> tuple[Plan, Pace | None]:
-    """Resolve the recipe into a plan; with minutes, of as many epochs as they allow, and with the measured pace."""
-    plan = resolve(make_recipe(epochs), splits.train, index(seed), device)
-    check_fit(plan, splits.train)
+    """Resolve a recipe into a plan; with minutes, of as many epochs as they allow, and with the measured pace.
+
+    Raises:
+        NinError: the recipe does not fit the data, or the minutes are too few.
+
+    """
+    plan = resolve(recipe, splits.train, seed, device)
+    model_config(plan, splits.train)
     if minutes is None:
         return plan, None
     pace = measure(plan, splits)
-    epochs, intervals = fit_to_budget(minutes, started, pace, plan.recipe, splits.train)
-    recipe = make_recipe(epochs)
+    epochs, intervals = fit_to_budget(minutes, started, pace, recipe, splits.train)
+    recipe = with_epochs(recipe, epochs)
     steps_per_interval, schedule = resolve_schedule(recipe, len(splits.train), intervals)
     timed = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
     return replace(plan, **timed, minutes=float(minutes)), pace

@@ -1,4 +1,4 @@
-"""Which images does a step see, and how are they augmented? Functions of (seed, pass, index) alone."""
+"""Which images does a step see, and how are they augmented? Functions of (seed, epoch, index) alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nin.training.plan import Plan
 
-FLIPS, SHIFTS = 1, 2  # what a generator's draws are for, so that no two uses share any
-DRAWS = 8  # per image, of which shifts use two: a change of this number would change what plans train
+FLIPS, SHIFTS = 1, 2  # part of a generator's seed, so that flips and shifts share no random numbers
+DRAWS = 8  # random numbers per image, of which shifts use two; another number would change what existing plans train
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +38,21 @@ class Views:
 
 
 def views_of_interval(plan: Plan, begin: int, end: int, images: int) -> Views:
-    """Return what the steps from `begin` to `end` of the plan see of so many training images.
+    """Return what the steps from `begin` to `end` of the plan see of `images` training images.
 
-    The steps of a plan take their images from an endless row of passes through the data, each in its own random order,
-    wherever the intervals end; so within a pass every image is seen once. With the recipe's `flip` an image is shown as
-    it is and mirrored in turn, half of the images starting with the one and half with the other: each pair of passes
+    The steps take their images from an endless sequence of epochs, each in its own random order, wherever the intervals
+    end; so within an epoch every image is seen once. With the recipe's `flip` an image is shown as
+    it is and mirrored in turn, half of the images starting with the one and half with the other: each pair of epochs
     shows both (after K. Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.6). With `shift` each image is shifted
-    by up to so many pixels, every amount equally likely.
+    by up to `shift` pixels, every amount equally likely.
     """
     recipe = plan.recipe
     batch = recipe.batch_size
-    passes, places = np.divmod(np.arange(begin * batch, end * batch), images)
+    epochs, places = np.divmod(np.arange(begin * batch, end * batch), images)
     index = np.empty_like(places)
     draws = np.zeros((len(places), 2), dtype=np.float32)  # from 0 up to 1
-    for number in np.unique(passes):
-        here = passes == number
+    for number in np.unique(epochs):
+        here = epochs == number
         index[here] = np.random.default_rng([plan.seed, number]).permutation(images)[places[here]]
         if recipe.shift:
             drawn = np.random.default_rng([plan.seed, number, SHIFTS]).random((images, DRAWS), dtype=np.float32)
@@ -60,7 +60,7 @@ def views_of_interval(plan: Plan, begin: int, end: int, images: int) -> Views:
     flipped = shifted = None
     if recipe.flip:
         starts_flipped = np.random.default_rng([plan.seed, 0, FLIPS]).integers(2, size=images)
-        flipped = _by_step((starts_flipped[index] + passes) % 2 == 1, batch)
+        flipped = _by_step((starts_flipped[index] + epochs) % 2 == 1, batch)
     if recipe.shift:
         shifted = _by_step(np.floor(draws * (2 * recipe.shift + 1)).astype(np.int64) - recipe.shift, batch)
     return Views(_by_step(index, batch), flipped, shifted)

@@ -9,9 +9,9 @@ from statistics import median
 from msgspec.structs import replace
 from torch import Tensor, nn
 
+from nin.choices import Precision
 from nin.data.images import LabelledImages, Splits
 from nin.data.preprocessing import Preprocessing
-from nin.device import Precision
 from nin.errors import OptionError
 from nin.networks.forward import compute_logits
 from nin.training.events import Step, Trouble, Validation
@@ -23,7 +23,7 @@ from nin.training.recipe import Recipe
 MIN_EPOCHS = 0.25  # less teaches too little to be worth a run
 SECONDS_PER_INTERVAL = 60  # no interval is planned longer, so that a machine that slows down is noticed in time
 SECONDS_FOR_REPORT = 4  # figures, model card and report
-TOLERANCE = 0.03  # a plan that is so little late or early stays as it is
+TOLERANCE = 0.03  # a plan that is late or early by a smaller fraction stays as it is
 SECONDS_TO_MEASURE = 5  # training steps, on a slow machine
 
 
@@ -36,21 +36,21 @@ class Pace:
     ending: float
 
     def seconds(self, epochs: float, recipe: Recipe, images: int, intervals: int = 1) -> float:
-        """Return how long so many epochs of so many images take, in `intervals` intervals, with the ending."""
-        return epochs * self._epoch(recipe, images) + intervals * self.validation + self.ending
+        """Return the seconds that `epochs` over `images` take, in `intervals` intervals, with the ending."""
+        return epochs * self._epoch_seconds(recipe, images) + intervals * self.validation + self.ending
 
     def epochs_within(self, seconds: float, recipe: Recipe, images: int) -> float:
-        """Return how many epochs of so many images fit into `seconds`, with validations and the ending."""
+        """Return how many epochs over `images` fit into `seconds`, with validations and the ending."""
         left = max(0.0, seconds - self.ending)
-        epoch = self._epoch(recipe, images)
+        epoch = self._epoch_seconds(recipe, images)
         intervals = max(1, math.ceil(left / (min(epoch, SECONDS_PER_INTERVAL) + self.validation)))
         return max(0.0, left - intervals * self.validation) / epoch
 
     def intervals(self, epochs: float, recipe: Recipe, images: int) -> int:
-        """Return into how many intervals to divide so many epochs; none takes longer than `SECONDS_PER_INTERVAL`."""
-        return max(1, math.ceil(epochs), math.ceil(epochs * self._epoch(recipe, images) / SECONDS_PER_INTERVAL))
+        """Return into how many intervals to divide the epochs; none takes longer than `SECONDS_PER_INTERVAL`."""
+        return max(1, math.ceil(epochs), math.ceil(epochs * self._epoch_seconds(recipe, images) / SECONDS_PER_INTERVAL))
 
-    def _epoch(self, recipe: Recipe, images: int) -> float:
+    def _epoch_seconds(self, recipe: Recipe, images: int) -> float:
         return images / recipe.batch_size * self.step
 
 
@@ -135,18 +135,18 @@ def keep_deadline(deadline: float, pace: Pace, *, may_extend: bool = True) -> Ca
         may_extend: whether a plan that would end early is made longer, up to the recipe's `max_epochs`.
 
     """
-    longest: list[int] = []  # in steps, by the first plan; a revised one no longer tells
+    longest = 0  # in steps, by the first plan; a revised one no longer tells
 
     def revise(plan: Plan, validation: Validation) -> Plan:
         """Return the plan that ends in time if all that is left takes as much longer as this interval did."""
-        if not longest:
-            longest.append(max(plan.steps, int(plan.steps * plan.recipe.max_epochs / plan.recipe.epochs)))
+        nonlocal longest
+        longest = longest or max(plan.steps, int(plan.steps * plan.recipe.max_epochs / plan.recipe.epochs))
         done = _intervals_done(plan, validation.step)
         slowdown = validation.seconds / (plan.steps_per_interval[done - 1] * pace.step)
         left = plan.steps - validation.step
         apart = pace.ending + pace.validation * (plan.intervals - done)
         ratio = (deadline - time.monotonic() - slowdown * apart) / (slowdown * pace.step * left)
-        ratio = min(ratio, (longest[0] - validation.step) / left if may_extend else 1.0)
+        ratio = min(ratio, (longest - validation.step) / left if may_extend else 1.0)
         return plan if abs(ratio - 1) <= TOLERANCE else rescale(plan, done, ratio)
 
     return revise

@@ -11,7 +11,7 @@ from nin.training.plan import Plan
 
 @dataclass(frozen=True)
 class Step:
-    """A step was made.
+    """A report of progress: after every step on a CPU, after every 20 on an accelerator.
 
     Attributes:
         step: counts from 1 over the whole plan.
@@ -67,7 +67,7 @@ class State:
     Tensors and plain values only. The tensors are the live ones: save or copy them before the next event.
 
     Attributes:
-        step: steps made in the whole plan.
+        step: steps taken in the whole plan.
         interval_seconds: seconds that the steps of the current interval took.
         interval_totals: loss and accuracy, summed over the steps of the current interval, (2,).
         network: the network's state dict.

@@ -68,7 +68,7 @@ class Training:
         self.images, self.labels = train.images.to(self.device), train.labels.to(self.device)
         self.optimizer = Optimizer(network, plan.recipe, plan.precision)
         self.health = Health()
-        self.step = 0  # steps made in the whole plan
+        self.step = 0  # steps taken in the whole plan
         self.interval_seconds = 0.0
         self.interval_totals = torch.zeros(2, dtype=torch.float32, device=self.device)  # loss, accuracy
         self.validations: list[Validation] = []
@@ -82,7 +82,7 @@ class Training:
         return self.epochs_of(self.step)
 
     def epochs_of(self, steps: int) -> float:
-        """Return how many passes through the training images so many steps are."""
+        """Return how many epochs `steps` steps are."""
         return steps * self.plan.recipe.batch_size / len(self.images)
 
     def fit(self, revise: Callable[[Plan, Validation], Plan] = keep_plan) -> Iterator[Event]:
@@ -151,16 +151,18 @@ class Training:
             self.validations = msgspec.convert(state.validations, list[Validation])
             self.troubles = msgspec.convert(state.troubles, list[Trouble])
         except (KeyError, TypeError, ValueError, RuntimeError, msgspec.ValidationError) as error:
-            raise RunError("the state is of another network than the plan's: was plan.json changed?") from error
+            raise RunError(
+                "the state is of another network than the plan's: restore plan.json, or train its plan anew (--plan)"
+            ) from error
 
     def _train_interval(self, begin: int, end: int) -> Iterator[Event]:
-        """Make the steps of one interval that are not yet made, from `begin` to `end` in the whole plan."""
+        """Take the steps of one interval that are still to be taken, from `begin` to `end` in the whole plan."""
         self.network.train()
         views = views_of_interval(self.plan, begin, end, len(self.images)).to(self.device)
         steps_at_sync, total_at_sync = self.step, self.interval_totals[0].item()
         synced = saved = time.perf_counter()
         for index, *augmentation in views.steps(self.step - begin):
-            logits = self._make_step(index, *augmentation)
+            logits = self._train_step(index, *augmentation)
             if self.device.type != "cpu" and self.step % STEPS_PER_SYNC and self.step < end:
                 continue
             total, made = self.interval_totals[0].item(), self.step - steps_at_sync
@@ -179,8 +181,8 @@ class Training:
             # What the receiver of the events does is not part of the training's time.
             steps_at_sync, total_at_sync, synced = self.step, total, time.perf_counter()
 
-    def _make_step(self, index: Tensor, *augmentation: Any) -> Tensor:
-        """Make one optimizer step on the images at `index`, and return their logits."""
+    def _train_step(self, index: Tensor, *augmentation: Any) -> Tensor:
+        """Take one optimizer step on the images at `index`, and return their logits."""
         plan = self.plan
         torch.manual_seed(seed_for_step(plan.seed, self.step))
         images, labels = augment(self.images[index], *augmentation), self.labels[index]
@@ -196,7 +198,7 @@ class Training:
         return logits
 
     def _validate(self, steps: int) -> Validation:
-        """Validate the network after an interval of so many steps, and begin the next."""
+        """Validate the network after an interval of `steps` steps, and begin the next."""
         plan, labels = self.plan, self.validation.labels.to(self.device)
         train_loss, train_accuracy = (self.interval_totals / steps).tolist()
         logits = compute_logits(self.network, self.validation.images, plan.preprocessing, plan.precision)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nin.device import Precision
+from nin.choices import Precision
 from nin.training.recipe import Recipe
 
 QUINTIC = (3.4445, -4.775, 2.0315)  # a, b, c of a x + b x^3 + c x^5, which takes 0..1 near 1 in five iterations
@@ -22,14 +22,14 @@ class Optimizer:
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, precision: Precision = "float32") -> None:
-        highest = recipe.muon_learning_rate
-        weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)] if highest else []
+        muon_peak = recipe.muon_learning_rate
+        weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)] if muon_peak else []
         ids = {id(weight) for weight in weights}
         rest = [parameter for parameter in network.parameters() if id(parameter) not in ids]
-        self.optimizers: list[tuple[torch.optim.Optimizer, float]] = []  # each with its highest learning rate
+        self.optimizers: list[tuple[torch.optim.Optimizer, float]] = []  # each with its peak learning rate
         if weights:
-            muon = Muon(weights, highest, recipe.momentum, getattr(torch, precision))
-            self.optimizers.append((muon, highest))
+            muon = Muon(weights, muon_peak, recipe.momentum, getattr(torch, precision))
+            self.optimizers.append((muon, muon_peak))
         if rest:
             sgd = torch.optim.SGD(
                 rest,
@@ -47,9 +47,9 @@ class Optimizer:
 
     def step(self, factor: float) -> None:
         """Update every parameter by its gradient, at `factor` times the recipe's learning rates."""
-        for optimizer, highest in self.optimizers:
+        for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = highest * factor
+                group["lr"] = peak * factor
             optimizer.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
@@ -63,11 +63,11 @@ class Optimizer:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised, for convolutions' weights (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+    """Muon for the weights of convolutions (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
     Each weight's momentum is replaced by the nearest orthogonal matrix, so that a step changes the layer equally in all
-    directions. The same as `torch.optim.Muon` without weight decay, which takes matrices only and computes in bf16 on
-    every processor: a hundred times slower where that is emulated.
+    directions. Equals `torch.optim.Muon` without weight decay, which takes only matrices and always computes in bf16: a
+    hundred times slower on processors that emulate it.
     """
 
     def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float, precision: torch.dtype) -> None:
@@ -85,9 +85,9 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                ahead = weight.grad.lerp(state["momentum"], group["momentum"])  # Nesterov's
+                nesterov = weight.grad.lerp(state["momentum"], group["momentum"])
                 # (out channels, kernel height x kernel width x in channels), as channels-last memory has them.
-                rows = ahead.permute(0, 2, 3, 1)
+                rows = nesterov.permute(0, 2, 3, 1)
                 update = orthogonalise(rows.flatten(1), self.precision)
                 scale = math.sqrt(max(1.0, update.shape[0] / update.shape[1]))
                 weight.add_(update.view(rows.shape).permute(0, 3, 1, 2), alpha=-group["lr"] * scale)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 import torch
 
+from nin.choices import Precision
 from nin.data.images import LabelledImages
 from nin.data.preprocessing import Preprocessing, preprocessing_for
 from nin.device import fastest_precision
@@ -51,28 +52,32 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps_per_interval: tuple[int, ...]
     schedule: Schedule
     device: Literal["cpu", "cuda", "mps"]
-    precision: Literal["bfloat16", "float32"]
+    precision: Precision
     threads: int
     minutes: float | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
         steps = [step for step, _ in self.schedule]
+        size, intervals = self.preprocessing.size, self.steps_per_interval
         minutes = [] if self.minutes is None else [self.minutes]
         for fits, wrong in (
-            (0 <= self.seed < 2**63, f"seed is a whole number from 0 to 2^63 - 1, not {self.seed}"),
-            (self.preprocessing.size == self.recipe.size, "preprocessing needs the recipe's size"),
-            (len(self.steps_per_interval) > 0, "steps_per_interval needs a value for each interval"),
-            (all(1 <= steps <= 10**7 for steps in self.steps_per_interval), "steps_per_interval are 1 to 10,000,000"),
-            (all(map(math.isfinite, [*steps, *minutes])), "schedule and minutes are finite numbers"),
-            (all(0 <= factor <= 1 for _, factor in self.schedule), "the factors of schedule are from 0 to 1"),
-            (all(value > 0 for value in minutes), f"minutes are more than 0, not {self.minutes}"),
-            (steps and steps == sorted(steps), "schedule needs breakpoints (step, factor) in order of the steps"),
-            (self.num_classes >= 1, f"num_classes is 1 or more, not {self.num_classes}"),
-            (1 <= self.threads <= 4096, f"threads are from 1 to 4096, not {self.threads}"),
+            (0 <= self.seed < 2**63, f"seed must be from 0 to 2^63 - 1, not {self.seed}"),
+            (size == self.recipe.size, f"preprocessing has size {size}, and recipe {self.recipe.size}"),
+            (len(self.steps_per_interval) > 0, "steps_per_interval is empty"),
+            (
+                all(1 <= n <= 10**7 for n in intervals),
+                f"steps_per_interval must be from 1 to 10,000,000, not {intervals}",
+            ),
+            (all(map(math.isfinite, [*steps, *minutes])), "schedule and minutes must be finite numbers"),
+            (all(0 <= factor <= 1 for _, factor in self.schedule), "the factors of schedule must be from 0 to 1"),
+            (all(value > 0 for value in minutes), f"minutes must be over 0, not {self.minutes}"),
+            (steps and steps == sorted(steps), "schedule must have breakpoints (step, factor) in order of the steps"),
+            (self.num_classes >= 1, f"num_classes must be 1 or more, not {self.num_classes}"),
+            (1 <= self.threads <= 4096, f"threads must be from 1 to 4096, not {self.threads}"),
         ):
             if not fits:
-                raise OptionError(f"the plan does not fit together: {wrong}")
+                raise OptionError(f"invalid plan: {wrong}")
 
     @property
     def intervals(self) -> int:
@@ -101,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.device, intervals: int = 1) -> Plan:
-    """Resolve a recipe into a plan for these training images on this device, in `intervals` intervals or more.
+    """Resolve a recipe into a plan for these training images on this device, with at least `intervals` intervals.
 
     Raises:
         OptionError: there are fewer training images than a batch.
@@ -124,9 +129,9 @@ def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.devi
 
 
 def resolve_schedule(recipe: Recipe, images: int, intervals: int = 1) -> tuple[tuple[int, ...], Schedule]:
-    """Resolve a recipe for so many training images into a plan's `steps_per_interval` and `schedule`.
+    """Resolve a recipe for `images` training images into a plan's `steps_per_interval` and `schedule`.
 
-    An interval is one pass through the images, or less where that makes `intervals` of them.
+    An interval is one pass through the images, or less if that is needed to have `intervals` of them.
     """
     steps = max(1, int(recipe.epochs * images / recipe.batch_size))
     intervals = min(steps, max(math.ceil(recipe.epochs), intervals))
@@ -168,7 +173,7 @@ def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
     old, recipe = dict(content), dict(content["recipe"])
     sizes = {size for size, _ in recipe.pop("sizes")}
     if len(sizes) > 1 or recipe.pop("erase", 0):
-        raise OptionError("it is of an older version: several image sizes and erasing are no longer supported; plan anew")
+        raise OptionError("it is of an older version, and several image sizes and erasing are no longer supported")
     recipe["name"] = {"seed": "d2l"}.get(recipe["name"], recipe["name"])
     recipe |= {"size": sizes.pop(), "muon_learning_rate": recipe.pop("muon")}
     if recipe["name"] in RECIPES:

@@ -5,11 +5,11 @@ from typing import Literal, get_args, get_type_hints
 import msgspec
 from msgspec.structs import replace
 
+from nin.choices import Initialisation
 from nin.errors import OptionError
-from nin.networks.registry import LARGEST_SIZE, find_network
+from nin.networks.registry import LARGEST_SIZE, find_architecture
 
 RecipeName = Literal["quick", "long", "long-67", "d2l"]
-Initialisation = Literal["default", "xavier", "he", "identity"]
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,24 +20,24 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         network: a name of `nin.networks.registry`.
         size: side in pixels to which images are resized.
         epochs: passes through the training images; may be a fraction.
-        max_epochs: passes beyond which a budget of minutes is not used up, since the network would only overfit.
+        max_epochs: the most epochs that a budget of minutes is used for; with more, the network would only overfit.
         batch_size: images in a step.
-        learning_rate: the highest of SGD.
-        muon_learning_rate: the highest of Muon, which then updates the convolutions' weights; at 0, SGD updates them
-            like everything else.
-        momentum: Nesterov momentum, of both.
-        weight_decay: of what SGD updates.
-        warm_up: share of all steps in which the learning rates rise linearly from 0.
+        learning_rate: the peak learning rate of SGD.
+        muon_learning_rate: the peak learning rate of Muon, which updates the weights of convolutions; 0 leaves them to
+            SGD.
+        momentum: Nesterov momentum of both optimizers.
+        weight_decay: of the parameters that SGD updates.
+        warm_up: fraction of all steps in which the learning rates rise linearly from 0.
         decay: whether they then fall linearly to 0.
         label_smoothing: of the cross-entropy (Szegedy et al. 2015).
         dropout: probability of the network's dropout.
-        flip: whether every second time an image is seen it is mirrored.
-        shift: pixels by which an image is shifted at most, before resizing.
+        flip: whether each image is mirrored in alternate epochs.
+        shift: the most pixels by which an image is shifted, before resizing.
         initialisation: see `nin.networks.initialisation`.
         normalise: whether the training images' mean is subtracted and their standard deviation divided by; otherwise
             pixels are scaled to 0..1.
         batch_norm: whether to train the batch-norm variant, and fold it.
-        final_relu: whether NiN is trained with its last ReLU, which can die; otherwise it is added after the training.
+        final_relu: whether NiN is trained with its last ReLU, which can die; otherwise it is added after training.
         bfloat16: whether to compute in bf16 (autocast) where the hardware has it.
 
     Raises:
@@ -71,13 +71,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Check types and ranges."""
         if self.initialisation not in get_args(Initialisation):
             allowed = ", ".join(get_args(Initialisation))
-            raise OptionError(f"initialisation is one of {allowed}, not {self.initialisation!r}")
+            raise OptionError(f"initialisation must be one of {allowed}, not {self.initialisation!r}")
         for field, kind in get_type_hints(Recipe).items():
             try:
                 msgspec.convert(getattr(self, field), kind)
             except msgspec.ValidationError as error:
                 raise OptionError(f"{field} has the wrong type ({error}): {getattr(self, field)!r}") from error
-        find_network(self.network)
+        find_architecture(self.network)
         for field, low, high in (
             ("size", 1, LARGEST_SIZE),
             ("epochs", 0.001, 10_000),
@@ -93,7 +93,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("shift", 0, 1000),
         ):
             if not low <= getattr(self, field) <= high:
-                raise OptionError(f"{field} is from {low} to {high}, not {getattr(self, field)!r}")
+                raise OptionError(f"{field} must be from {low} to {high}, not {getattr(self, field)!r}")
 
 
 # --- The named recipes ---
@@ -102,9 +102,9 @@ FLIP_FROM = 4.0  # epochs; shorter runs are better without (docs/lab-notes.md)
 
 
 def quick(epochs: float = 8.0) -> Recipe:
-    """Train the batch-norm variant without the last ReLU at 67x67, for minutes: the default.
+    """Return the default recipe, for minutes: the batch-norm variant without the last ReLU, at 67x67.
 
-    Muon updates the convolutions. Runs of four epochs or more see each image mirrored every second time.
+    Muon updates the convolutions. With four epochs or more, images are mirrored in alternate epochs.
 
     Command: `nin train --minutes M --seed N`. Results: docs/time-to-accuracy.md.
     """
@@ -112,7 +112,7 @@ def quick(epochs: float = 8.0) -> Recipe:
 
 
 def long(epochs: float = 8.0) -> Recipe:
-    """Train longer, for accuracy, at 131x131, where a class map has 3x3 cells: the package's model `fashion-mnist`.
+    """Return the recipe of the model `fashion-mnist`: longer, at 131x131, where a class map has 3x3 cells.
 
     Command: `nin train --recipe long --seed N`. Results: docs/lab-notes.md and the model card.
     """
@@ -120,7 +120,7 @@ def long(epochs: float = 8.0) -> Recipe:
 
 
 def long_67(epochs: float = 24.0) -> Recipe:
-    """Train longer, for accuracy, at 67x67, the fastest size: the package's model `fashion-mnist-fast`.
+    """Return the recipe of the model `fashion-mnist-fast`: longer, at 67x67, the fastest size.
 
     Command: `nin train --recipe long-67 --seed N`. Results: docs/lab-notes.md and the model card.
     """
@@ -128,8 +128,9 @@ def long_67(epochs: float = 24.0) -> Recipe:
 
 
 def d2l(epochs: float = 10.0) -> Recipe:
-    """Train the textbook's way: 224x224, Xavier-uniform initialisation, plain SGD, no batch norm.
+    """Return the textbook's training: 224x224, Xavier-uniform initialisation, plain SGD, no batch norm.
 
+    Dive into Deep Learning, section 7.3 of its first edition, with a learning rate of 0.1; the current one has 0.05.
     Command: `nin train --recipe d2l`. Hours on a CPU; results at smaller sizes: docs/why-nin-collapses.md.
     """
     return Recipe(
@@ -153,6 +154,18 @@ def d2l(epochs: float = 10.0) -> Recipe:
 
 
 RECIPES = {"quick": quick, "long": long, "long-67": long_67, "d2l": d2l}
+
+
+def with_epochs(recipe: Recipe, epochs: float) -> Recipe:
+    """Return the recipe for another number of epochs, by which a named recipe also chooses whether to flip.
+
+    Raises:
+        OptionError: epochs out of range.
+
+    """
+    if recipe.name in RECIPES and recipe == named_recipe(recipe.name, recipe.network, recipe.epochs):
+        return named_recipe(recipe.name, recipe.network, epochs)
+    return replace(recipe, epochs=epochs)
 
 
 def named_recipe(name: str, network: str = "nin", epochs: float | None = None) -> Recipe:

@@ -1,0 +1,8 @@
+"""Which names may options take? What several wings, and the command line, choose among; nothing here needs torch."""
+
+from typing import Literal
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["bfloat16", "float32"]
+Initialisation = Literal["default", "xavier", "he", "identity"]
+Invert = Literal["auto", "yes", "no"]
