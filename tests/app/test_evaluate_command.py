@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from nin.data.images import Splits
 from nin.inference.classifier import Classifier, load
-from nin.inference.model_folder import find_model
+from nin.inference.find_model import find_model
 from nin.networks.nin import NiN
 from nin.runs.evaluate import evaluate
 

@@ -5,8 +5,9 @@ import yaml
 from msgspec.structs import replace
 
 from nin.data.preprocessing import Preprocessing
+from nin.inference.find_model import find_model
 from nin.inference.model_card import model_card
-from nin.inference.model_folder import Config, find_model
+from nin.inference.model_folder import Config
 
 CONFIG = Config("nin", Preprocessing(67, (0.3,), (0.4,)), 28, ("shirt", "shoe"), temperature=1.25)
 RESULT = {

@@ -3,23 +3,22 @@
 import contextlib
 import importlib
 import io
-import os
+import re
 import sys
 import time
 import warnings
 from importlib.metadata import version
 from itertools import takewhile
-from pathlib import Path
 
 import tyro
 
 from nin.app.options import Command
+from nin.app.streams import complain, mute
 from nin.errors import NinError
-from nin.text import printable
 
 STARTED = time.monotonic()  # before torch is imported, which takes its part of the minutes
 
-DESCRIPTION = """Network in Network: train, explain, compare and ship small image classifiers.
+DESCRIPTION = """Network in Network: train, evaluate and explain small image classifiers.
 --version prints the version."""
 
 
@@ -73,27 +72,17 @@ def parse(arguments: list[str]) -> Command:
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
-            config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+            config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
             return tyro.cli(Command, prog="nin", description=DESCRIPTION, args=arguments, config=config)
     except SystemExit as end:
         if end.code:
             lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
             said = " ".join(takewhile(bool, lines[1:]))  # up to the box's first blank line or rule
-            complain(f"{said.rstrip('.')}; see nin --help")
+            said = re.sub(r"no type matching \{None\}\|(\w+) could .* from \['(.*)'\]", r"\1 needed, not \2", said)
+            names = [command.__name__.lower() for command in get_args(Command)]
+            command = f" {arguments[0]}" if arguments and arguments[0] in names else ""
+            complain(f"{said.rstrip('.')}; see nin{command} --help")
         raise
-
-
-def complain(message: str) -> int:
-    """Print one line to stderr, if there is one, and return the exit code 2."""
-    if sys.stderr is not None:  # print would take stdout in its place
-        with contextlib.suppress(OSError):
-            print(f"nin: {printable(message)}", file=sys.stderr)
-    return 2
-
-
-def mute() -> None:
-    """Discard what is still printed, once its reader has gone."""
-    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
 
 
 def _machine_fault(error: Exception) -> str | None:
@@ -103,12 +92,10 @@ def _machine_fault(error: Exception) -> str | None:
         sign in str(error) for sign in ("can't allocate memory", "Cannot allocate memory", "failed to map segment")
     )
     if out_of_memory:
-        return (
-            f"this machine has too little free memory ({text or 'MemoryError'}); close other programs, or train smaller"
-        )
+        return f"too little free memory ({text or 'MemoryError'}); close other programs, or use smaller images"
     if not isinstance(error, OSError):
         return None
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     reason = error.strerror or text or type(error).__name__
-    return f"cannot write the output: {reason}; print to another place"
+    return f"cannot write the output: {reason}; redirect the output elsewhere"

@@ -9,7 +9,7 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from nin.app.cli import mute
+from nin.app.streams import mute
 from nin.device import usable_threads
 from nin.text import duration
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation
@@ -65,9 +65,9 @@ class Progress:
             f"{recipe.size}x{recipe.size}, seed {plan.seed}, {plan.device} in {plan.precision}; writing to {folder}"
         )
         if plan.minutes is not None and recipe.epochs >= recipe.max_epochs:
-            self.print(f"The recipe cannot use {plan.minutes:g} minutes: it ends earlier, at {recipe.epochs:g} epochs.")
+            self.print(f"The recipe stops at {recipe.epochs:g} epochs, before the {plan.minutes:g} minutes are used.")
         if plan.minutes is not None and recipe.epochs < 1:
-            self.print(f"{plan.minutes:g} minutes are too few to see each image once; expect less of this run.")
+            self.print(f"{plan.minutes:g} minutes are less than one epoch here; expect a lower accuracy.")
         if plan.threads > usable_threads():
             self.print(
                 f"The plan is for {plan.threads} threads and this machine has {usable_threads()}: it trains with "

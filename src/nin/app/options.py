@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from nin.choices import DeviceName, Invert
 from nin.networks.registry import NETWORKS
-from nin.training.recipe import RecipeName
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 MODEL = "fashion-mnist, fashion-mnist-fast, a model's folder, as a run's model/, or owner/name on the Hugging Face hub."
 NETWORK = f"one of {', '.join(NETWORKS)}."
@@ -26,24 +24,26 @@ class Train:
     """Train on Fashion-MNIST and leave a run folder with model, figures and report."""
 
     recipe: Annotated[
-        RecipeName | None,
+        str | None,
         hint(
             "NAME",
             "quick",
             "quick: minutes, 67x67. long: half an hour, 131x131, with class maps of 3x3 cells. long-67: half an hour, "
-            "67x67. d2l: the textbook's training, 224x224, hours on a CPU.",
+            "67x67. d2l: as in Dive into Deep Learning, 224x224, hours on a CPU.",
         ),
     ] = None
     network: Annotated[str | None, hint("NAME", "nin", NETWORK)] = None
     minutes: Annotated[float | None, hint("M", "5 for quick", "how long the whole command may take.")] = None
-    epochs: Annotated[float | None, hint("N", "the recipe's", "instead of minutes: passes through the images.")] = None
+    epochs: Annotated[float | None, hint("N", "the recipe's", "passes through the images, instead of --minutes.")] = (
+        None
+    )
     plan: Annotated[
         Path | None,
-        hint("FILE", "", "train again what a run's plan.json says; can be combined with --seed, --data and --run."),
+        hint("FILE", "", "repeat the run of this plan.json; can be combined with --seed, --data and --run."),
     ] = None
-    resume: Annotated[
-        Path | None, hint("RUN", "", "go on with a run that was stopped; can be combined with --data.")
-    ] = None
+    resume: Annotated[Path | None, hint("RUN", "", "resume a run that was stopped; can be combined with --data.")] = (
+        None
+    )
     data: Annotated[Path | None, hint("DIR", "found, or fetched", "folder of Fashion-MNIST's four files.")] = None
     run: Annotated[Path | None, hint("DIR", "runs/ and the time", "folder of the new run, which must not exist.")] = (
         None
@@ -56,13 +56,15 @@ class Train:
 class Predict:
     """Predict what photos show, and with what probability; --explain draws why."""
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO")]
-    """files, and folders of files: PNG, JPEG, WebP, GIF, TIFF, BMP."""
+    photos: Annotated[
+        Positional[tuple[Path, ...]],
+        hint("PHOTO...", "", "files or folders: PNG, JPEG, WebP, GIF, TIFF, BMP."),
+    ]
     model: Annotated[str, arg(metavar="MODEL", help=MODEL)] = "fashion-mnist"
     json: bool = False
     """print machine-readable output: a list with one object per photo."""
     explain: Annotated[Path | None, hint("FILE", "", "draw the photos beside their class maps, as a new PNG.")] = None
-    invert: Literal["auto", "yes", "no"] = "auto"
+    invert: Invert = "auto"
     """whether to swap light and dark: auto does where the border is bright, as Fashion-MNIST is light on black."""
     device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
 
@@ -87,7 +89,7 @@ class Summary:
     """Print a network, and what each of its layers does to the shape and costs."""
 
     network: Annotated[str, arg(metavar="NAME", help=NETWORK)] = "nin"
-    size: Annotated[int | None, hint("PIXELS", "the network's, 224 for most", "side of the images.")] = None
+    size: Annotated[int | None, hint("PIXELS", "224", "side of the images.")] = None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Column, Table
 from rich.text import Text
 
-from nin.app.cli import complain
 from nin.app.console import print_table
 from nin.app.options import Predict
+from nin.app.streams import complain
 from nin.data.photo import find_photos
 from nin.errors import OptionError
 from nin.files import write

@@ -14,8 +14,9 @@ from nin.choices import DeviceName, Invert, Precision
 from nin.data.garment import prepare_garment
 from nin.device import fastest_precision, find_device, use_one_thread_after_fork
 from nin.errors import ModelError, NinError, OptionError, PhotoError
+from nin.inference.find_model import find_model
 from nin.inference.inputs import batches, read_inputs
-from nin.inference.model_folder import Config, find_model, read_folder, save_folder
+from nin.inference.model_folder import Config, read_folder, save_folder
 from nin.networks.forward import channels_last, evaluating, forward_batches
 from nin.networks.registry import find_architecture
 

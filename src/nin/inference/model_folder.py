@@ -1,10 +1,8 @@
 """How is a model kept? A folder in the Hugging Face layout: config.json, model.safetensors, README.md."""
 
 import contextlib
-import importlib.resources
 import math
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from nin.files import read_json, write_all
 from nin.networks.registry import LARGEST_SIZE, build_network
 from nin.text import printable
 
-WEIGHTS = "weights"  # the folder of the models that come with the package, within it
 FILES = ("model.safetensors", "README.md", "config.json")  # in the order in which they are written
 MAX_BYTES = 2**31  # of model.safetensors; VGG at 224x224 has a quarter of that
 MAX_CONFIG_BYTES = 2**24
@@ -81,39 +78,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Build the network without weights, on the meta device. Raises what `build_network` does."""
         with torch.device("meta"):
             return build_network(self.architecture, self.in_channels, self.num_classes, self.preprocessing.size)
-
-
-# --- Finding ---
-
-
-def find_model(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model, as `nin.load` takes it. Raises ModelError where there is none."""
-    if not isinstance(model, (str, os.PathLike)):
-        raise ModelError(f"a model is a name or a path, not {model!r}")
-    shipped = Path(str(importlib.resources.files("nin"))) / WEIGHTS
-    names = sorted(folder.name for folder in shipped.iterdir()) if shipped.is_dir() else []
-    if model in names:
-        return shipped / model
-    if os.path.exists(model):  # noqa: PTH110 - where Path.exists raises, for names too long, this says no
-        return Path(model)
-    if isinstance(model, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.startswith("."):
-        return _fetch_from_hub(model)
-    raise ModelError(f"there is no model {os.fspath(model)!r}: give {', '.join([*names, 'or a model folder'])}")
-
-
-def _fetch_from_hub(name: str) -> Path:
-    """Fetch a model from the Hugging Face hub, or find it in the hub's cache."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ModelError(
-            f"{name} is not a folder here, and the hub needs a package: pip install huggingface_hub"
-        ) from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
-    except Exception as error:  # its own errors, and those of the several libraries that it uses
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{name} is not a folder here and cannot be fetched from the hub: {reason}") from error
 
 
 # --- Reading ---
