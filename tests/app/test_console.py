@@ -50,7 +50,7 @@ def test_a_plan_that_does_not_fit_its_minutes_says_so(capsys: pytest.CaptureFixt
     plan = replace(tiny_plan(SPLITS, epochs=0.5), minutes=1.0)
     with Progress() as progress:
         progress.start(training(plan), Path("run"))
-    assert "1 minutes are too few to see each image once; expect less of this run." in capsys.readouterr().out
+    assert "1 minutes are less than one epoch here; expect a lower accuracy." in capsys.readouterr().out
     plan = replace(tiny_plan(SPLITS, epochs=2.0, max_epochs=2.0), minutes=600.0)
     with Progress() as progress:
         progress.start(training(plan), Path("run"))

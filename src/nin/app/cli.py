@@ -9,6 +9,8 @@ import time
 import warnings
 from importlib.metadata import version
 from itertools import takewhile
+from typing import get_args
+from typing import get_args
 
 import tyro
 

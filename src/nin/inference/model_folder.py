@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Check the ranges."""
         size = self.preprocessing.size
-        twice = ", ".join(sorted({label for label in self.labels if self.labels.count(label) > 1})[:3])
+        twice = ", ".join([printable(label) for label, count in Counter(self.labels).items() if count > 1][:3])
         unprintable = ", ".join([printable(label) for label in self.labels if label != printable(label)][:3])
         for fits, wrong in (
             (1 <= len(self.labels) <= 100_000, f"there must be from 1 to 100,000 labels, not {len(self.labels)}"),
