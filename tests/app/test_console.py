@@ -54,7 +54,7 @@ def test_a_plan_that_does_not_fit_its_minutes_says_so(capsys: pytest.CaptureFixt
     plan = replace(tiny_plan(SPLITS, epochs=2.0, max_epochs=2.0), minutes=600.0)
     with Progress() as progress:
         progress.start(training(plan), Path("run"))
-    assert "The recipe cannot use 600 minutes: it ends earlier, at 2 epochs." in capsys.readouterr().out
+    assert "The recipe stops at 2 epochs, before the 600 minutes are used." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("steps", "said"), [((4, 2), "slower"), ((4, 9), "faster")])

@@ -10,7 +10,6 @@ import warnings
 from importlib.metadata import version
 from itertools import takewhile
 from typing import get_args
-from typing import get_args
 
 import tyro
 

@@ -11,6 +11,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.style import context
 from matplotlib.textpath import TextPath
 
+from nin.figures.style import GREY, STYLE
 from nin.networks.summary import Layer
 
 Pixels = int | float  # of a page on which three columns take 900
@@ -19,9 +20,6 @@ COLUMN, GAP, INSET = 290, 15, 8  # widths: a network, between two networks, from
 ARROW, TIGHT, CAPTION, PADDING = 23, 4, 17, 8  # heights: an arrow, between boxes without one, top and foot of a frame
 RELU_BAR = 3.5  # height
 PIXELS_PER_INCH, POINTS_PER_PIXEL = 100, 0.72
-INK, GREY = "#1f1f1f", "#555555"
-
-STYLE: dict[Any, Any] = {"text.parse_math": False, "text.color": INK}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What do all figures share? Colours and sizes, text cut to fit, panels placed in inches, and the way into a file."""
+"""What do figures share? Colours and sizes, text cut to fit, panels placed in inches, and the way into a file."""
 
 import io
 from bisect import bisect_right
