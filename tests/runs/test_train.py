@@ -171,7 +171,7 @@ for options in json.loads(input()):
 """
     wrong = [
         ({"recipe": "slow"}, "'slow'"),
-        ({"recipe": 5}, "recipe is a name or a nin.Recipe, not 5"),
+        ({"recipe": 5}, "recipe must be a name or a nin.Recipe, not 5"),
         ({"network": "resnet"}, "'resnet'"),
         ({"epochs": 0}, "epochs"),
         ({"epochs": "many"}, "'many'"),
@@ -179,7 +179,7 @@ for options in json.loads(input()):
         ({"minutes": -5}, "-5"),
         ({"minutes": float("inf")}, "inf"),
         ({"minutes": 1e308}, "1e+308"),
-        ({"run": 5}, "run is a path"),
+        ({"run": 5}, "run must be a path"),
         ({"minutes": 5, "epochs": 3}, "minutes and epochs"),
         ({"plan": "plan.json", "network": "vgg"}, "network cannot"),
         ({"resume": "runs/1", "seed": 1}, "seed cannot"),
