@@ -17,6 +17,7 @@ from synthetic import stripes
 from torch.nn.functional import cross_entropy
 
 import nin
+from nin.data.images import LabelledImages, Splits
 from nin.data.preprocessing import Preprocessing
 from nin.device import usable_threads
 from nin.errors import OptionError, RunError
@@ -304,3 +305,16 @@ def test_a_run_whose_folder_and_data_have_names_that_are_no_utf_8_ends_with_its_
     assert read(folder, "environment.json")["data"] == "/dat\\udce9"
     assert "nin train --run caf\\udce9" in (folder / "report.html").read_text(encoding="utf-8")
     assert nin.load(result.folder / "model").labels == SPLITS.train.names
+
+
+def test_a_data_set_of_one_class_ends_with_a_report_too(tmp_path: Path):
+    splits = tiny_splits()
+    one = Splits(*(replace_labels(part) for part in splits[:3]), splits.folder)
+    result = run_plan(tiny_plan(one, epochs=0.5), one, tmp_path / "run")
+    assert result.test_accuracy == 1
+    assert "Most frequent mistake: none." in (tmp_path / "run" / "report.html").read_text()
+
+
+def replace_labels(images: LabelledImages) -> LabelledImages:
+    """Return the images as all of one class."""
+    return LabelledImages(images.images, torch.zeros_like(images.labels), ("stripes",))

@@ -140,10 +140,11 @@ def date(started: str) -> str:
 
 
 def most_frequent_mistake(confusion: list[list[int]], names: list[str]) -> tuple[int, str, str]:
-    """Find the largest number off the diagonal, with the name of its true class and of the predicted one."""
-    return max(
+    """Find the largest number off the diagonal, with the names of its true and its predicted class; 0 for one class."""
+    off_diagonal = (
         (count, names[true], names[predicted])
         for true, row in enumerate(confusion)
         for predicted, count in enumerate(row)
         if predicted != true
     )
+    return max(off_diagonal, default=(0, names[0], names[0]))
