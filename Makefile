@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PARALLEL := -n auto --dist loadfile
 
 .PHONY: help train test test-fast lint types unit unit-fast data benchmark clean
 
@@ -30,10 +31,10 @@ types: .venv/installed-for-tests
 # Where Fashion-MNIST can be had by no way, the tests that need it say so and are skipped.
 unit: .venv/installed-for-tests
 	-$(BIN)/nin data
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 unit-fast: .venv/installed-for-tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 data: .venv/installed
 	$(BIN)/nin data

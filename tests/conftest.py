@@ -13,7 +13,7 @@ from nin.data.fashion_mnist import find  # noqa: E402
 from nin.data.images import Splits  # noqa: E402
 from nin.errors import DataError  # noqa: E402
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+torch.set_num_threads(1)  # the tests' networks and batches are too small for more
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import torch
 from program_around import SETTINGS, program_around
 
 from nin.app import options
-from nin.device import DeviceName, Precision, autocast, fastest_precision, find_device, pytorch_defaults, usable_threads
+from nin.choices import DeviceName, Precision
+from nin.device import autocast, fastest_precision, find_device, pytorch_defaults, usable_threads
 from nin.errors import OptionError
 from nin.training.plan import Plan
 
@@ -102,6 +103,7 @@ print(given_back, faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+@pytest.mark.slow
 def test_freed_memory_stays_with_the_process_and_is_there_for_the_next_allocation():
     given_back, _ = map(int, python(FREED.format(first="")).split())
     assert given_back > 110, "of 120 MiB; the default has changed: is keep_freed_memory still needed?"
@@ -151,8 +153,7 @@ if __name__ == "__main__":
     print("answered in", torch.get_num_threads(), "threads")
 """
 NETWORK = """
-from nin.device import use_one_thread_after_fork
-use_one_thread_after_fork()
+import nin.device
 network = torch.nn.Conv2d(8, 64, 5, padding=2)
 images = torch.ones(4, 8, 64, 64)
 def answer():
@@ -171,3 +172,22 @@ def answer():
 @pytest.mark.parametrize("prepare", [NETWORK, CLASSIFIER], ids=["network", "classifier"])
 def test_a_process_forked_from_one_that_has_computed_answers_too(prepare: str):
     assert python(FORK.format(prepare=prepare), threads=2) == "answered in 2 threads"
+
+
+def test_a_run_leaves_the_processs_settings_as_they_were():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    torch.set_float32_matmul_precision("medium")
+    threads = torch.get_num_threads()
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16), pytorch_defaults():
+            assert not torch.is_autocast_enabled("cpu")
+            assert torch.get_float32_matmul_precision() == "highest"
+            torch.manual_seed(7)
+            torch.set_num_threads(threads + 1)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.rand(3), expected)

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,9 +106,27 @@ def test_a_name_that_no_file_can_have_is_one_line():
 
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path):
-    for name in (".plan.json.4711.tmp", "plan.json", ".hidden", ".notes.2024", ".mine.tmp", "a.1.tmp"):
+    for name in (".plan.json.0a1b2c3d.tmp", "plan.json", ".hidden", ".notes.2024", ".mine.tmp", "a.1.tmp"):
         (tmp_path / name).touch()
-    (tmp_path / ".folder.1.tmp").mkdir()
+    (tmp_path / ".folder.00000001.tmp").mkdir()
     remove_temporary_files(tmp_path)
     kept = {path.name for path in tmp_path.iterdir()}
-    assert kept == {"plan.json", ".hidden", ".notes.2024", ".mine.tmp", "a.1.tmp", ".folder.1.tmp"}
+    assert kept == {"plan.json", ".hidden", ".notes.2024", ".mine.tmp", "a.1.tmp", ".folder.00000001.tmp"}
+
+
+def test_threads_that_write_one_file_never_show_half_of_it(tmp_path: Path):
+    path, contents = tmp_path / "file", [bytes([65 + number]) * 200_000 for number in range(4)]
+    write(path, contents[0])
+    with ThreadPoolExecutor(4) as pool:
+        written = [pool.submit(write, path, content) for content in contents * 10]
+        while not all(one.done() for one in written):
+            assert path.read_bytes() in contents
+    assert all(one.exception() is None for one in written)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_of_several_files_none_is_written_where_one_cannot_be(tmp_path: Path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(FileError, match=r"taken: Is a directory"):
+        write_all({tmp_path / "first": "1", tmp_path / "taken": "2"})
+    assert [file.name for file in tmp_path.iterdir()] == ["taken"]

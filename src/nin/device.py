@@ -4,8 +4,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import cache
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import get_args
 
 import torch
@@ -54,7 +53,9 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def usable_threads() -> int:
-    """Return how many processors this process may use."""
+    """Return in how many threads this process can compute: its processors, or 1 in a forked process."""
+    if _forked:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -81,25 +82,40 @@ def keep_freed_memory() -> None:
 def pytorch_defaults() -> Iterator[None]:
     """Run the block with PyTorch's own defaults, whatever the caller has set: float32, on the CPU, with gradients.
 
-    The default dtype is a setting of the whole process; it is put back afterwards.
+    Settings of the whole process, the number of threads and the CPU's generator among them, are put back afterwards.
     """
-    dtype = torch.get_default_dtype()
+    dtype, threads, matmul = torch.get_default_dtype(), torch.get_num_threads(), torch.get_float32_matmul_precision()
     # Only where it is needed: each function of PyTorch takes longer under a default device.
     on_cpu = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
     torch.set_default_dtype(torch.float32)
+    torch.set_float32_matmul_precision("highest")
+    devices = ["cpu", *({"cuda", "mps"} & {find_device("auto").type})]
     try:
-        with on_cpu, torch.inference_mode(False), torch.enable_grad():
+        with ExitStack() as stack:
+            for context in (on_cpu, torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng([])):
+                stack.enter_context(context)
+            for device in devices:
+                stack.enter_context(torch.autocast(device, enabled=False))
             yield
     finally:
         torch.set_default_dtype(dtype)
+        torch.set_float32_matmul_precision(matmul)
+        torch.set_num_threads(threads)
 
 
-@cache
-def use_one_thread_after_fork() -> None:
-    """Make processes that are forked from this one compute in a single thread.
+_forked = False
+
+
+def _use_one_thread() -> None:
+    """Compute in a single thread from now on.
 
     OpenMP's threads do not survive a fork: a child process that gives them work waits for ever
     (https://github.com/pytorch/pytorch/issues/17199).
     """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+    global _forked
+    _forked = True
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # at import, since nobody says when a program is going to fork
+    os.register_at_fork(after_in_child=_use_one_thread)

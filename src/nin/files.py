@@ -1,18 +1,20 @@
 """How is a file written, whole or not at all, and how is JSON read back?"""
 
 import contextlib
+import errno
 import os
 import re
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from nin.errors import FileError
+from nin.errors import FileError, OptionError
 
 Kind = TypeVar("Kind")
-_TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -29,10 +31,13 @@ def write(path: Path, content: bytes | str) -> None:
 
 def write_all(contents: dict[Path, bytes | str]) -> None:
     """Write several files whole; none takes its name before all of them are on the disk. Raises what `write` does."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    temporary: dict[Path, Path] = {}
     path = None
     try:
         for path, content in contents.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            temporary[path] = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
             path.parent.mkdir(exist_ok=True)
             with temporary[path].open("wb") as file:
                 file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
@@ -40,8 +45,9 @@ def write_all(contents: dict[Path, bytes | str]) -> None:
                 os.fsync(file.fileno())
         for path in contents:
             temporary[path].replace(path)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror}; make room or write elsewhere") from error
+    except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise FileError(f"cannot write {path}: {reason}; make room or write elsewhere") from error
     finally:
         for left in temporary.values():
             with contextlib.suppress(OSError):
@@ -57,12 +63,12 @@ def remove_temporary_files(folder: Path) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as readable JSON; a number that is not finite becomes null. Raises what `write` does."""
-    write(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+    write(path, msgspec.json.format(_encode(path, content), indent=2) + b"\n")
 
 
 def write_json_lines(path: Path, lines: Sequence[Any]) -> None:
     """Write one JSON object a line. Raises what `write` does."""
-    write(path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    write(path, b"".join(_encode(path, line) + b"\n" for line in lines))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -92,6 +98,29 @@ def read_json(path: Path, kind: type[Kind] | Any = Any) -> Kind:
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Read a file of one JSON object a line. Raises what `read_json` does."""
     return [_decode(path, line, dict[str, Any]) for line in read_bytes(path).splitlines()]
+
+
+def check_types(struct: msgspec.Struct) -> None:
+    """Check that every field has its declared type, so that the struct can be written and read back.
+
+    Raises:
+        OptionError: the first field that has another type, with its value.
+
+    """
+    for field, kind in get_type_hints(type(struct)).items():
+        value = getattr(struct, field)
+        try:
+            msgspec.convert(value, kind)
+            msgspec.json.encode(value)
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+            raise OptionError(f"{field} has the wrong type or value ({error}): {value!r}") from error
+
+
+def _encode(path: Path, content: Any) -> bytes:
+    try:
+        return msgspec.json.encode(content)
+    except UnicodeEncodeError as error:
+        raise FileError(f"cannot write {path}: {error.object!r} is not valid text; rename it") from error
 
 
 def _decode(path: Path, content: bytes, kind: Any) -> Any:

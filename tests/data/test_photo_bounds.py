@@ -138,6 +138,7 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say how much memory was used")
+@pytest.mark.slow
 def test_the_largest_image_needs_less_than_a_gigabyte(tmp_path: Path):
     size = (7000, MAX_PIXELS // 7000)
     exif = Image.Exif()

@@ -44,6 +44,7 @@ def svg_texts(figure: Figure) -> list[str]:
     return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
+@pytest.mark.slow
 def test_the_same_figure_gives_the_same_bytes() -> None:
     for figure, again in zip(all_figures(), all_figures(), strict=True):
         png, svg = to_png(figure), to_svg(figure)
@@ -67,6 +68,7 @@ def test_odd_class_names_are_written_in_letters_that_every_figure_can_draw() -> 
         assert svg_texts(figure)
 
 
+@pytest.mark.slow
 def test_drawing_leaves_matplotlib_s_settings_alone_and_is_not_changed_by_them() -> None:
     before = dict(matplotlib.rcParams)
     pngs = [to_png(figure) for figure in all_figures()]

@@ -268,3 +268,41 @@ def test_the_models_of_the_package_load_by_name(name: str, size: int):
 def test_a_device_that_is_not_there_is_one_line():
     with pytest.raises(OptionError, match=r"^device cuda is not available on this machine: .*$"):
         nin.load("fashion-mnist-fast", device="cuda")
+
+
+def test_a_network_of_another_dtype_computes_in_float32():
+    expected = classifier().logits(IMAGES)
+    double = Classifier(network().double(), CONFIG, device=torch.device("cpu"), precision="float32")
+    assert torch.allclose(double.logits(IMAGES), expected, atol=1e-5)
+
+
+def test_one_path_is_one_photo(tmp_path: Path):
+    Image.new("RGB", (50, 80), "white").save(tmp_path / "a.png")
+    assert len(classifier().predict_photos(tmp_path / "a.png")) == 1
+    assert len(classifier().predict_photos(str(tmp_path / "a.png"))) == 1
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "x" * 300])
+def test_a_place_where_no_model_can_be_saved_is_one_line(folder: str):
+    with pytest.raises(NinError) as error:
+        classifier().save(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_what_no_type_allows_is_one_line_each_for_those_who_check_no_types(tmp_path: Path):
+    # In a process of its own, without the type checks of these tests: they would refuse the values before we do.
+    program = """
+import nin, torch
+classifier, images = nin.load("fashion-mnist-fast"), torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+for call in (
+    lambda: classifier.predict(images, invert="x"), lambda: classifier.save(None), lambda: classifier.save(5),
+    lambda: nin.load(5), lambda: nin.evaluate(classifier, images), lambda: nin.evaluate("fashion-mnist", None),
+    lambda: nin.LabelledImages(images.numpy(), images.numpy(), ("a",)),
+):
+    try:
+        call()
+    except nin.NinError as error:
+        print(error)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert len(answer.stdout.splitlines()) == 7

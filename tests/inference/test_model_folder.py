@@ -1,6 +1,7 @@
 """Does a model survive the disk, is what is there already safe, and is a damaged model one clear line?"""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -47,7 +48,7 @@ def test_the_folder_has_the_textbooks_tensor_names_and_its_config(tmp_path: Path
     tensors = load_file(tmp_path / "model" / "model.safetensors")
     assert sorted(tensors) == sorted(NiN().state_dict())
     assert all(torch.equal(tensors[name], tensor) for name, tensor in network().state_dict().items())
-    assert json.loads((tmp_path / "model" / "config.json").read_text()) == PLAIN_CONFIG
+    assert config_of(tmp_path / "model") == PLAIN_CONFIG
     config, loaded = read_folder(tmp_path / "model")
     assert config == CONFIG
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
@@ -233,7 +234,41 @@ def test_a_model_of_version_0_1_still_loads_and_is_replaced_by_one_of_this(tmp_p
     loaded = nin.load(tmp_path, precision="float32")
     assert loaded.config == CONFIG
     loaded.save(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text()) == PLAIN_CONFIG
+    assert config_of(tmp_path) == PLAIN_CONFIG
+
+
+def config_of(folder: Path) -> dict[str, object]:
+    """Return what config.json says, but for the hash of the weights, which must be right."""
+    config = json.loads((folder / "config.json").read_text())
+    assert config.pop("weights_sha256") == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    return config
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "README.md"])
+def test_a_save_killed_between_two_files_is_noticed_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    classifier().save(tmp_path / "model")
+    other = classifier(replace(CONFIG, temperature=2.0))
+    with torch.no_grad():
+        next(other.network.parameters()).mul_(2)
+    rename = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name == name:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    for folder in ("model", "new"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                save_folder(tmp_path / folder, other.network, other.config, card="about it")
+        if name == "model.safetensors":
+            with pytest.raises(ModelError, match=r"same save|cannot read"):
+                nin.load(tmp_path / folder)
+        other.save(tmp_path / folder)
+        assert nin.load(tmp_path / folder).config.temperature == 2.0
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:

@@ -75,7 +75,14 @@ def test_a_run_is_locked_for_one_and_then_free_again(tmp_path: Path):
 
 
 def test_what_a_killed_writer_left_in_a_run_is_removed_and_nothing_else(tmp_path: Path):
-    for name in (".plan.json.4711.tmp", "plan.json", ".lock", ".notes.2024", "state/.5-ab.pt.47.tmp", "state/5-ab.pt"):
+    for name in (
+        ".plan.json.0a1b2c3d.tmp",
+        "plan.json",
+        ".lock",
+        ".notes.2024",
+        "state/.5-ab.pt.01234567.tmp",
+        "state/5-ab.pt",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)

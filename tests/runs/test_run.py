@@ -20,7 +20,7 @@ import nin
 from nin.data.images import LabelledImages, Splits
 from nin.data.preprocessing import Preprocessing
 from nin.device import usable_threads
-from nin.errors import OptionError, RunError
+from nin.errors import DataError, OptionError, RunError
 from nin.networks.nin import NiN
 from nin.runs.folder import lock, read_state
 from nin.runs.result import Result
@@ -154,7 +154,14 @@ def test_a_plan_for_other_images_is_refused_before_anything_is_made(tmp_path: Pa
     for other, said in ((replace(plan, num_classes=10), "classes"), (replace(plan, preprocessing=colour), "channels")):
         with pytest.raises(OptionError, match=said):
             run_plan(other, SPLITS, tmp_path / "run")
-    two = SPLITS._replace(train=stripes(64, seed=1, channels=2))
+    for part in ("validation", "test"):
+        renamed = LabelledImages(SPLITS.test.images, SPLITS.test.labels, tuple("abcd"))
+        with pytest.raises(DataError, match=f"the {part} images have other classes"):
+            run_plan(plan, SPLITS._replace(**{part: renamed}), tmp_path / "run")
+    missing = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(OptionError, match=f"device {missing} is not available"):
+        run_plan(replace(plan, device=missing), SPLITS, tmp_path / "run")
+    two = Splits(*(stripes(64, seed=1, channels=2) for _ in range(3)), SPLITS.folder)
     with pytest.raises(OptionError, match="1 or 3 channels"):
         run_plan(tiny_plan(two), two, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -307,6 +314,7 @@ def test_a_run_whose_folder_and_data_have_names_that_are_no_utf_8_ends_with_its_
     assert nin.load(result.folder / "model").labels == SPLITS.train.names
 
 
+@pytest.mark.slow
 def test_a_data_set_of_one_class_ends_with_a_report_too(tmp_path: Path):
     splits = tiny_splits()
     one = Splits(*(replace_labels(part) for part in splits[:3]), splits.folder)

@@ -16,11 +16,11 @@ import nin
 from nin.data.images import Splits
 from nin.errors import NinError, OptionError
 from nin.files import write_json
-from nin.runs.train import train
+from nin.runs.train import choose_recipe, train
 from nin.training.budget import Pace
 from nin.training.events import Event, Step
 from nin.training.plan import Plan, read_plan
-from nin.training.recipe import named_recipe
+from nin.training.recipe import Recipe, named_recipe
 
 # --- The plan ---
 
@@ -196,3 +196,9 @@ for options in json.loads(input()):
     assert len(lines) == len(wrong)
     for line, (_, named) in zip(lines, wrong, strict=True):
         assert named in line
+
+
+def test_a_recipe_of_ones_own_named_quick_keeps_its_epochs():
+    assert choose_recipe(Recipe("quick", epochs=0.5), None, None).epochs == 0.5
+    assert choose_recipe("quick", "vgg", 5.0) == named_recipe("quick", "vgg", 5.0)
+    assert choose_recipe(Recipe("mine", shift=3), "vgg", 2.0) == Recipe("mine", network="vgg", shift=3, epochs=2.0)

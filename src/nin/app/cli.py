@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import os
 import re
 import sys
 import time
@@ -19,6 +20,7 @@ from nin.errors import NinError
 
 STARTED = time.monotonic()  # before torch is imported, which takes its part of the minutes
 
+MIN_COLUMNS = 20
 DESCRIPTION = """Network in Network: train, evaluate and explain small image classifiers.
 --version prints the version."""
 
@@ -71,6 +73,8 @@ def parse(arguments: list[str]) -> Command:
     tyro can hand its errors over, but only by a module that it calls private and unstable (tyro._errors).
     """
     box = io.StringIO()
+    if os.environ.get("COLUMNS", "").isdecimal() and int(os.environ["COLUMNS"]) < MIN_COLUMNS:
+        os.environ["COLUMNS"] = str(MIN_COLUMNS)  # in fewer, tyro never ends
     try:
         with contextlib.redirect_stderr(box):
             config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)

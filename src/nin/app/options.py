@@ -49,7 +49,7 @@ class Train:
         None
     )
     seed: Annotated[int | None, hint("N", "0", "of initialisation, order, augmentation and dropout.")] = None
-    device: Annotated[DeviceName | None, hint("NAME", "auto", f"auto, cpu, cuda or mps; {DEVICE}")] = None
+    device: Annotated[str | None, hint("NAME", "auto", f"auto, cpu, cuda or mps; {DEVICE}")] = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ class LabelledImages:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
+        object.__setattr__(self, "names", tuple(self.names))
+        if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
+            raise DataError(f"images and labels must be tensors, not {type(images).__name__}, {type(labels).__name__}")
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise DataError(f"images must be uint8 with 4 dimensions, not {images.dtype} of {tuple(images.shape)}")
         if labels.dtype != torch.int64 or labels.ndim != 1:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nin.choices import DeviceName, Invert, Precision
 from nin.data.garment import prepare_garment
-from nin.device import fastest_precision, find_device, use_one_thread_after_fork
+from nin.device import fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.find_model import find_model
 from nin.inference.inputs import batches, read_inputs
@@ -55,7 +55,7 @@ class Classifier:
     - a list of any of these.
 
     Args:
-        network: put in `eval` mode and on the `device`, in place.
+        network: put in `eval` mode, in float32 and on the `device`, in place.
         config: its preprocessing, labels and temperature.
         device: default: an accelerator when there is one.
         precision: to compute in; default: bf16 where the device has it. Logits, class maps and probabilities are
@@ -71,10 +71,9 @@ class Classifier:
         device: torch.device | None = None,
         precision: Precision | None = None,
     ) -> None:
-        use_one_thread_after_fork()
-        self.device = find_device("auto") if device is None else device
+        self.device = find_device("auto") if device is None else torch.device(device)
         self.precision: Precision = fastest_precision(self.device) if precision is None else precision
-        self.network = channels_last(network).eval().to(self.device)
+        self.network = channels_last(network).eval().to(self.device, torch.float32)
         self.config = config
 
     @property
@@ -105,11 +104,11 @@ class Classifier:
         return self._predictions(list(self._read(inputs, invert)))
 
     def predict_photos(
-        self, photos: Iterable[str | os.PathLike[str]], *, invert: Invert = "auto"
+        self, photos: Iterable[str | os.PathLike[str]] | os.PathLike[str], *, invert: Invert = "auto"
     ) -> list[Prediction | PhotoError]:
         """Predict as `predict` does; of a photo that cannot be read, return the error in place of the prediction."""
         read: list[tuple[Tensor, bool] | PhotoError] = []
-        for photo in photos:
+        for photo in [photos] if isinstance(photos, (str, os.PathLike)) else photos:
             try:
                 read += self._read(photo, invert)
             except PhotoError as error:
@@ -166,8 +165,7 @@ class Classifier:
         images = [image for part, _ in self._read(inputs, invert) for image in part]
         if len({image.shape for image in images}) > 1:
             raise NinError("images of different sizes cannot be explained in one figure; give them one by one")
-        if titles is None:
-            titles = _titles(inputs, len(images))
+        titles = _titles(inputs, len(images)) if titles is None else [str(title) for title in titles]
         if len(titles) != len(images):
             raise NinError(f"{len(titles)} titles for {len(images)} images: give one for each")
         maps, probabilities = self.class_maps(images), self.probabilities(images)
@@ -183,7 +181,9 @@ class Classifier:
             NinError: the folder holds something else, or cannot be written; what was there stays.
 
         """
-        save_folder(Path(folder), self.network, self.config)
+        if not isinstance(folder, (str, os.PathLike)):
+            raise ModelError(f"a model is saved into a folder, not {folder!r}")
+        save_folder(Path(os.fsdecode(folder)), self.network, self.config)
 
     def _predictions(self, read: list[tuple[Tensor, bool]]) -> list[Prediction]:
         found = self.probabilities([images for images, _ in read])

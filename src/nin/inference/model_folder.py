@@ -1,6 +1,7 @@
 """How is a model kept? A folder in the Hugging Face layout: config.json, model.safetensors, README.md."""
 
 import contextlib
+import hashlib
 import math
 import os
 from collections import Counter
@@ -20,8 +21,8 @@ from nin.files import read_json, write_all
 from nin.networks.registry import LARGEST_SIZE, build_network
 from nin.text import printable
 
-FILES = ("model.safetensors", "README.md", "config.json")  # in the order in which they are written
-MAX_BYTES = 2**31  # of model.safetensors; VGG at 224x224 has a quarter of that
+FILES = ("config.json", "model.safetensors", "README.md")
+MAX_BYTES = 2**34  # of model.safetensors; VGG at 4096x4096 would have half of that
 MAX_CONFIG_BYTES = 2**24
 
 
@@ -93,22 +94,25 @@ def read_folder(folder: Path) -> tuple[Config, nn.Module]:
     """
     if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
         raise ModelError(f"{folder} is the folder of a run, not of a model: give {folder / 'model'}")
-    config = _read_config(folder / "config.json")
+    config, weights = _read_config(folder / "config.json")
     try:
         network = config.build()
     except NinError as error:
         raise ModelError(f"{folder / 'config.json'}: {error}") from error
-    tensors = _read_tensors(folder / "model.safetensors", network.state_dict())
+    tensors = _read_tensors(folder / "model.safetensors", network.state_dict(), weights)
     network.load_state_dict(tensors, strict=True, assign=True)
     return config, network.requires_grad_(False)
 
 
-def _read_config(path: Path) -> Config:
+def _read_config(path: Path) -> tuple[Config, str | None]:
+    """Read a config.json, and the SHA-256 of the weights that it was written with, if it says so."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ModelError(f"{path} has {path.stat().st_size:,} bytes, too many for a config.json")
         content = read_json(path)
-        return msgspec.convert(_upgrade(content) if isinstance(content, Mapping) else content, Config)
+        content = _upgrade(content) if isinstance(content, Mapping) else content
+        weights = content.pop("weights_sha256", None) if isinstance(content, dict) else None
+        return msgspec.convert(content, Config), weights
     except (OSError, FileError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ModelError(f"cannot read {path}: {reason}; is {path.parent} the folder of a model?") from error
@@ -128,7 +132,7 @@ def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return old
 
 
-def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+def _read_tensors(path: Path, expected: dict[str, Tensor], sha256: str | None) -> dict[str, Tensor]:
     """Read exactly the tensors that are expected, as float32; nothing in such a file is executed."""
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -149,7 +153,11 @@ def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
                 # A copy: what the file gives is the file itself, which may change.
                 tensors[name] = file.get_tensor(name).to("cpu", torch.float32, copy=True)
                 if not tensors[name].isfinite().all():
-                    raise ModelError(f"{path}: {name} has numbers that are not finite; the file is damaged")
+                    raise ModelError(
+                        f"{path}: {name} has numbers that are not finite: it is damaged, or of a training that failed"
+                    )
+            if sha256 is not None and hashlib.file_digest(opened, "sha256").hexdigest() != sha256:
+                raise ModelError(f"{path} is not of the same save as its config.json (weights_sha256); save it again")
             return tensors
     except (SafetensorError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -177,26 +185,30 @@ def save_folder(folder: Path, network: nn.Module, config: Config, card: str = ""
         FileError: a file cannot be written; what was there stays.
 
     """
-    _check_is_described(network, config)
+    check_is_described(network, config)
     dtype = torch.float16 if half else torch.float32
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
-    contents: dict[str, bytes | str] = {
-        "model.safetensors": save(tensors, metadata={"format": "pt"}),
-        "README.md": card,
-        "config.json": msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n",
-    }
-    _check_is_free(folder)
-    existed = folder.exists()
+    weights = save(tensors, metadata={"format": "pt"})
+    # A save that is killed between two renames would leave new labels with old weights: the hash tells.
+    described = msgspec.to_builtins(config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    config_json = msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n"
+    contents: dict[str, bytes | str] = {"config.json": config_json, "model.safetensors": weights, "README.md": card}
+    existed = False
     try:
+        existed = folder.exists()
+        _check_is_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_all({folder / name: contents[name] for name in FILES if contents[name]})
+        write_all({folder / name: content for name, content in contents.items() if content})
         if not card:
             (folder / "README.md").unlink(missing_ok=True)  # it was of the model that is replaced
-    except OSError as error:
-        raise FileError(f"cannot write {folder}: {error.strerror}; make room or write elsewhere") from error
+    except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
+        if isinstance(error, NinError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise FileError(f"cannot write {folder}: {reason}; make room or write elsewhere") from error
     finally:
         if not existed:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 folder.rmdir()  # if nothing could be written into it
 
 
@@ -209,7 +221,7 @@ def _check_is_free(folder: Path) -> None:
             raise ModelError(f"{folder} holds something other than a model ({error}); give another folder") from error
 
 
-def _check_is_described(network: nn.Module, config: Config) -> None:
+def check_is_described(network: nn.Module, config: Config) -> None:
     """Check that a network is the one that its config would be read as. Raises ModelError."""
     like = config.build()
     shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (like, network)]

@@ -32,12 +32,15 @@ def compute_logits(
 
 def forward_batches(
     function: Callable[[Tensor], Tensor],
-    batches: Iterable[UInt8[Tensor, "batch channels height width"]],
+    batches: Iterable[Tensor],
     preprocessing: Preprocessing,
     device: torch.device,
     precision: Precision,
-) -> Iterator[Float[Tensor, "batch ..."]]:
-    """Yield what `function`, such as a network or its class maps, makes of each batch: float32, on `device`."""
+) -> Iterator[Tensor]:
+    """Yield what `function`, a network or its class maps, makes of each uint8 batch: float32, on `device`.
+
+    Shapes: (batch, channels, height, width) -> (batch, classes) or (batch, classes, map_height, map_width).
+    """
     with autocast(device, precision):
         for batch in batches:
             yield function(preprocessing(batch.to(device))).float()

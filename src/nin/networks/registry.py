@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LARGEST_SIZE = 4096  # pixels a side that any network is built for
+OPTIONS = frozenset({"size", "dropout", "final_relu"})
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ class CellGrid:
         """
         if cells == 1:
             return [0.0, 1.0]
-        edges = [(self.start + self.stride * cell) / size for cell in range(cells + 1)]
-        assert edges[-1] < 1, f"an input of {size} pixels has no {cells} cells"
-        return edges
+        return [min(1.0, (self.start + self.stride * cell) / size) for cell in range(cells + 1)]
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,11 @@ def find_architecture(name: str) -> Architecture:
     return NETWORKS[name]
 
 
+def network_options(name: str) -> frozenset[str]:
+    """Return which of `OPTIONS` a network can be built with. Raises what `find_architecture` does."""
+    return OPTIONS & set(inspect.signature(_builder(find_architecture(name))).parameters)
+
+
 def build_network(
     name: str, in_channels: int, num_classes: int, size: int, *, final_relu: bool = True, dropout: float = 0.5
 ) -> "nn.Module":
@@ -109,8 +113,11 @@ def build_network(
     if in_channels not in architecture.channels:
         allowed = " or ".join(map(str, architecture.channels))
         raise OptionError(f"{architecture.title} takes images of {allowed} channels, not {in_channels}")
-    module, _, attribute = architecture.target.partition(":")
-    build: Any = getattr(importlib.import_module(module), attribute)
     options = {"size": size, "final_relu": final_relu, "dropout": dropout}
-    taken = inspect.signature(build).parameters
-    return build(in_channels, num_classes, **{key: value for key, value in options.items() if key in taken})
+    taken = {key: value for key, value in options.items() if key in network_options(name)}
+    return _builder(architecture)(in_channels, num_classes, **taken)
+
+
+def _builder(architecture: Architecture) -> Any:
+    module, _, attribute = architecture.target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

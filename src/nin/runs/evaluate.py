@@ -6,7 +6,7 @@ from statistics import median
 from torch import Tensor
 
 from nin.data.images import LabelledImages
-from nin.errors import ModelError
+from nin.errors import ModelError, OptionError
 from nin.inference.classifier import Classifier
 from nin.metrics import Evaluation, evaluate_logits
 
@@ -18,10 +18,14 @@ def evaluate(classifier: Classifier, images: LabelledImages) -> Evaluation:
     """Evaluate a classifier on labelled images, in float32, with its temperature.
 
     Raises:
+        OptionError: something else than these was given.
         ModelError: it was trained on other classes than these images have.
         NinError: it was trained on images of other channels.
 
     """
+    if not isinstance(classifier, Classifier) or not isinstance(images, LabelledImages):
+        given = f"{type(classifier).__name__} and {type(images).__name__}"
+        raise OptionError(f"evaluate takes a Classifier and LabelledImages, not {given}: nin.load(...), splits.test")
     config = classifier.config
     if config.labels != images.names:
         raise ModelError(

@@ -8,13 +8,13 @@ from statistics import median
 import torch
 from msgspec.structs import replace
 
-from nin.data.images import LabelledImages, Splits
-from nin.device import pytorch_defaults, usable_threads
-from nin.errors import OptionError
+from nin.data.images import Splits
+from nin.device import find_device, pytorch_defaults, usable_threads
+from nin.errors import DataError, OptionError
 from nin.files import read_json, write, write_json, write_json_lines
 from nin.inference.classifier import Classifier
 from nin.inference.model_card import model_card
-from nin.inference.model_folder import Config, save_folder
+from nin.inference.model_folder import Config, check_is_described, save_folder
 from nin.metrics import evaluate_logits, fit_temperature
 from nin.networks.summary import layers, parameter_count
 from nin.runs import folder as run_folder
@@ -26,7 +26,7 @@ from nin.runs.result import Ended, Result
 from nin.text import printable
 from nin.training.events import Event, Revision, State, Validation
 from nin.training.fit import Training, keep_plan
-from nin.training.network import final_network, initial_network
+from nin.training.network import final_layers, final_network, initial_network
 from nin.training.plan import Plan
 
 
@@ -71,7 +71,8 @@ def run_plan(
         OptionError: the plan does not fit the data.
 
     """
-    config = model_config(plan, data.train)
+    config = model_config(plan, data)
+    find_device(plan.device)
     torch.set_num_threads(min(plan.threads, usable_threads()))
     if not resume:
         folder = run_folder.new_folder(folder)
@@ -87,22 +88,27 @@ def run_plan(
         return _finish(training, data, config, folder, ended)
 
 
-def model_config(plan: Plan, train: LabelledImages) -> Config:
-    """Check that the plan is for images like these, and return the config of its model, without a temperature.
+def model_config(plan: Plan, data: Splits) -> Config:
+    """Check that the plan is for data like these, and return the config of its model, without a temperature.
 
     Raises:
         OptionError: it is for another number of classes or channels.
-        ModelError: labels that no model can have.
+        DataError: the splits have different classes or channels.
+        ModelError: labels that no model can have, or a network that could not be saved.
 
     """
+    train = data.train
     for what, planned, here in (
         ("classes", plan.num_classes, len(train.names)),
         ("channels", plan.preprocessing.channels, train.channels),
     ):
         if planned != here:
             raise OptionError(f"the plan is for images of {planned} {what}, and these have {here}: make another plan")
+    for name, part in (("validation", data.validation), ("test", data.test)):
+        if (part.names, part.channels) != (train.names, train.channels):
+            raise DataError(f"the {name} images have other classes or channels than the training images")
     config = Config(plan.recipe.network, plan.preprocessing, max(train.images.shape[2:]), train.names)
-    config.build()
+    check_is_described(final_layers(plan), config)
     return config
 
 

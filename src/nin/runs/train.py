@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from operator import index
-from os import PathLike
+from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any
 
@@ -79,27 +79,27 @@ def train(
     given = {name: value for name, value in values.items() if value is not None}
     check_options(given)
     chosen_recipe = choose_recipe(recipe, network, epochs)
-    known, state, folder = None, None, None if run is None else Path(run)
+    known, state, folder = None, None, None if run is None else _path(run)
     if folder is not None:
         refuse_existing(folder)  # now, and not after the data was fetched
     if resume is not None:
-        folder = Path(resume)
+        folder = _path(resume)
         known, state = read_plan(folder / "plan.json"), read_state(folder)
         started -= 0.0 if state is None else state.elapsed
     elif plan is not None:
-        known = replace(read_plan(Path(plan)), minutes=None)
-        known = known if seed is None else replace(known, seed=seed)
+        known = replace(read_plan(_path(plan)), minutes=None)
+        known = known if seed is None else replace(known, seed=index(seed))
     if known is None:
-        where = find_device(device or "auto")
-        if minutes is None and epochs is None and chosen_recipe.name == "quick":
+        where = find_device("auto" if device is None else device)
+        if minutes is None and epochs is None and recipe in (None, "quick"):
             minutes = MINUTES
     else:
         where = find_device(known.device, "the plan was made on a machine that has it: go there, or plan anew")
-    splits = fashion_mnist(None if data is None else Path(data))
+    splits = fashion_mnist(None if data is None else _path(data))
     if known is None:
         chosen, pace = make_plan(chosen_recipe, minutes, splits, index(seed or 0), where, started)
     else:
-        model_config(known, splits.train)
+        model_config(known, splits)
         chosen, pace = known, None if known.minutes is None else measure(known, splits)
     revise = keep_plan
     if pace is not None and chosen.minutes is not None:
@@ -158,9 +158,13 @@ def choose_recipe(recipe: str | Recipe | None, network: str | None, epochs: floa
         OptionError: there is no such recipe or network, or epochs are out of range.
 
     """
-    chosen = recipe if isinstance(recipe, Recipe) else named_recipe(recipe or "quick")
+    chosen = recipe if isinstance(recipe, Recipe) else named_recipe("quick" if recipe is None else recipe)
     chosen = chosen if network is None else replace(chosen, network=network)
     return chosen if epochs is None else with_epochs(chosen, epochs)
+
+
+def _path(path: StrPath) -> Path:
+    return Path(fsdecode(path))  # which may be bytes behind PathLike
 
 
 def make_plan(
@@ -173,7 +177,7 @@ def make_plan(
 
     """
     plan = resolve(recipe, splits.train, seed, device)
-    model_config(plan, splits.train)
+    model_config(plan, splits)
     if minutes is None:
         return plan, None
     pace = measure(plan, splits)

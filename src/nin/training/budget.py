@@ -114,9 +114,10 @@ def fit_to_budget(
     """
     spent, images = time.monotonic() - started, len(train)
     epochs = min(pace.epochs_within(60 * minutes - spent, recipe, images), recipe.max_epochs)
-    if epochs < MIN_EPOCHS:
-        intervals = pace.intervals(MIN_EPOCHS, recipe, images)
-        least = spent + pace.seconds(MIN_EPOCHS, recipe, images, intervals)
+    fewest = min(MIN_EPOCHS, recipe.max_epochs)
+    if epochs < fewest:
+        intervals = pace.intervals(fewest, recipe, images)
+        least = spent + pace.seconds(fewest, recipe, images, intervals)
         an_epoch, rest = pace.seconds(1.0, recipe, images) - pace.ending, spent + pace.ending
         raise OptionError(
             f"{minutes:g} minutes are too few: here an epoch of {recipe.network} at {recipe.size}x{recipe.size} takes "

@@ -34,9 +34,9 @@ def keep_plan(plan: Plan, validation: Validation) -> Plan:
 class Training:
     """A training from its first step, or from a state, to the plan's last: the one owner of all that changes in it.
 
-    Order, augmentation and dropout are functions of the seed and the step: the same plan gives the same weights on the
-    same processor with the same number of threads, whether it runs through or is resumed from a state. PyTorch's global
-    generator is seeded at each step.
+    One training at a time in a process: it seeds PyTorch's global generator at each step. Order, augmentation and
+    dropout are functions of the seed and the step: the same plan gives the same weights on the
+    same processor with the same number of threads, whether it runs through or is resumed from a state.
 
     Args:
         network: any module that returns logits; trained in place, on the plan's device, channels-last.
@@ -148,11 +148,13 @@ class Training:
             self.step, self.interval_seconds = state.step, state.interval_seconds
             self.interval_totals.copy_(state.interval_totals)
             vars(self.health).update(state.health)
+            if not 0 <= self.step <= self.plan.steps:
+                raise ValueError(self.step)
             self.validations = msgspec.convert(state.validations, list[Validation])
             self.troubles = msgspec.convert(state.troubles, list[Trouble])
         except (KeyError, TypeError, ValueError, RuntimeError, msgspec.ValidationError) as error:
             raise RunError(
-                "the state is of another network than the plan's: restore plan.json, or train its plan anew (--plan)"
+                "the state does not belong to this plan: restore plan.json, or train its plan anew (--plan)"
             ) from error
 
     def _train_interval(self, begin: int, end: int) -> Iterator[Event]:

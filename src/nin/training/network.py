@@ -9,7 +9,7 @@ from nin.data.images import LabelledImages
 from nin.networks.batch_norm import fold, with_batch_norm
 from nin.networks.forward import channels_last, compute_logits
 from nin.networks.initialisation import initialise
-from nin.networks.registry import build_network, find_architecture
+from nin.networks.registry import build_network, network_options
 from nin.training.plan import Plan
 from nin.training.recipe import Recipe
 
@@ -38,9 +38,16 @@ def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.M
     return channels_last(folded).eval()
 
 
+def final_layers(plan: Plan) -> nn.Module:
+    """Return the layers of the final network, without weights: on the meta device."""
+    with torch.device("meta"):
+        network = _build(plan, final_relu=True)
+        return fold(with_batch_norm(network)) if plan.recipe.batch_norm else network
+
+
 def trained_without_final_relu(recipe: Recipe) -> bool:
     """Return whether the recipe's network ends in a ReLU that is left out in training."""
-    return find_architecture(recipe.network).cells is not None and not recipe.final_relu
+    return "final_relu" in network_options(recipe.network) and not recipe.final_relu
 
 
 def shift_logits(network: nn.Module, lowest: float) -> nn.Module:

@@ -14,7 +14,7 @@ from nin.data.images import LabelledImages
 from nin.data.preprocessing import Preprocessing, preprocessing_for
 from nin.device import fastest_precision
 from nin.errors import OptionError
-from nin.files import read_json
+from nin.files import check_types, read_json
 from nin.training.recipe import RECIPES, Recipe
 
 Schedule = tuple[tuple[float, float], ...]
@@ -58,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
+        check_types(self)
         steps = [step for step, _ in self.schedule]
         size, intervals = self.preprocessing.size, self.steps_per_interval
         minutes = [] if self.minutes is None else [self.minutes]

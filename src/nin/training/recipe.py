@@ -1,12 +1,13 @@
 """What will a run do, before anything is known of data and machine? The recipe, and the named recipes."""
 
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, get_args
 
 import msgspec
 from msgspec.structs import replace
 
 from nin.choices import Initialisation
 from nin.errors import OptionError
+from nin.files import check_types
 from nin.networks.registry import LARGEST_SIZE, find_architecture
 
 RecipeName = Literal["quick", "long", "long-67", "d2l"]
@@ -72,11 +73,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.initialisation not in get_args(Initialisation):
             allowed = ", ".join(get_args(Initialisation))
             raise OptionError(f"initialisation must be one of {allowed}, not {self.initialisation!r}")
-        for field, kind in get_type_hints(Recipe).items():
-            try:
-                msgspec.convert(getattr(self, field), kind)
-            except msgspec.ValidationError as error:
-                raise OptionError(f"{field} has the wrong type ({error}): {getattr(self, field)!r}") from error
+        check_types(self)
         find_architecture(self.network)
         for field, low, high in (
             ("size", 1, LARGEST_SIZE),
