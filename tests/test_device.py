@@ -168,6 +168,7 @@ def answer():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("prepare", [NETWORK, CLASSIFIER], ids=["network", "classifier"])
 def test_a_process_forked_from_one_that_has_computed_answers_too(prepare: str):
@@ -191,3 +192,14 @@ def test_a_run_leaves_the_processs_settings_as_they_were():
         torch.set_float32_matmul_precision("highest")
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_within_a_callers_autocast_a_changed_weight_counts():
+    layer, image = torch.nn.Conv2d(1, 1, 1, bias=False), torch.ones(1, 1, 1, 1)
+    device = torch.device("cpu")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for value in (1.0, 2.0):
+            with torch.no_grad():
+                layer.weight.fill_(value)
+            with autocast(device, "bfloat16"):
+                assert layer(image).item() == value

@@ -49,7 +49,8 @@ def fastest_precision(device: torch.device) -> Precision:
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Return a context in which convolutions and matrix products on `device` are computed in `precision`."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    # Without the cache: within a caller's autocast it would keep the weights of the first step.
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
 
 
 def usable_threads() -> int:

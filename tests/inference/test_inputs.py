@@ -157,6 +157,7 @@ for given in (np.full((9, 9), 3, np.uint8), np.full((9, 9), 0.5, np.float32), Im
 """
 
 
+@pytest.mark.slow
 def test_the_defaults_of_the_program_around_change_nothing():
     run = subprocess.run([sys.executable, "-c", DEFAULTS], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["cpu torch.uint8 3", "cpu torch.uint8 128", "cpu torch.uint8 9"]

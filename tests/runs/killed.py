@@ -9,6 +9,7 @@ The processes are forks of this one, which has imported torch but computed nothi
 """
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -30,7 +31,7 @@ def kill_while_writing(pattern: str, number: int) -> None:
 
     def sync_or_kill(file: int) -> None:
         nonlocal left
-        name = Path(f"/proc/self/fd/{file}").readlink().name.removeprefix(".").removesuffix(f".{os.getpid()}.tmp")
+        name = re.sub(r"^\.(.+)\.[0-9a-f]{8}\.tmp$", r"\1", Path(f"/proc/self/fd/{file}").readlink().name)
         left -= fnmatch(name, pattern)
         if left == 0:
             os.truncate(file, os.fstat(file).st_size // 2)

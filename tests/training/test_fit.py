@@ -149,7 +149,13 @@ def test_the_d2l_recipe_trains_as_the_textbooks_loop_does(splits: Splits):
 
 
 @pytest.mark.parametrize(
-    "recipe", [NIN, replace(NIN, batch_norm=False, dropout=0.5, bfloat16=False, learning_rate=0.01)]
+    "recipe",
+    [
+        NIN,
+        pytest.param(
+            replace(NIN, batch_norm=False, dropout=0.5, bfloat16=False, learning_rate=0.01), marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_the_same_plan_gives_the_same_weights_bit_for_bit(splits: Splits, recipe: Recipe):
     data = few(splits, 64)
