@@ -69,6 +69,7 @@ def test_autocast_computes_convolutions_in_the_precision_named(precision: str, d
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not say")
+@pytest.mark.slow
 def test_a_process_that_is_kept_to_one_processor_may_use_one_thread():
     program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
     assert python(f"{program}from nin.device import usable_threads; print(usable_threads())") == "1"

@@ -75,6 +75,7 @@ def test_invalid_input_is_one_line_and_exit_code_2(
     assert not list(tmp_path.iterdir()), "nothing is made for a command that cannot be carried out"
 
 
+@pytest.mark.slow
 def test_an_unknown_recipe_is_one_line_that_names_the_recipes():
     # In a process of its own, without the shape checks of these tests, which would refuse the name before we do.
     answer = start("train", "--recipe", "seed")

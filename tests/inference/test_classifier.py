@@ -289,6 +289,7 @@ def test_a_place_where_no_model_can_be_saved_is_one_line(folder: str):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_what_no_type_allows_is_one_line_each_for_those_who_check_no_types(tmp_path: Path):
     # In a process of its own, without the type checks of these tests: they would refuse the values before we do.
     program = """
