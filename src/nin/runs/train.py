@@ -19,7 +19,7 @@ from nin.runs.folder import read_state, refuse_existing
 from nin.runs.result import Result
 from nin.runs.run import model_config, no_op, run_plan
 from nin.training.budget import Pace, fit_to_budget, keep_deadline, measure
-from nin.training.events import Event
+from nin.training.events import Event, State
 from nin.training.fit import Training, keep_plan
 from nin.training.plan import Plan, read_plan, resolve, resolve_schedule
 from nin.training.recipe import Recipe, RecipeName, named_recipe, with_epochs
@@ -79,16 +79,12 @@ def train(
     given = {name: value for name, value in values.items() if value is not None}
     check_options(given)
     chosen_recipe = choose_recipe(recipe, network, epochs)
-    known, state, folder = None, None, None if run is None else _path(run)
+    folder = None if run is None else _path(run)
     if folder is not None:
         refuse_existing(folder)  # now, and not after the data was fetched
-    if resume is not None:
-        folder = _path(resume)
-        known, state = read_plan(folder / "plan.json"), read_state(folder)
-        started -= 0.0 if state is None else state.elapsed
-    elif plan is not None:
-        known = replace(read_plan(_path(plan)), minutes=None)
-        known = known if seed is None else replace(known, seed=index(seed))
+    known, state = _known_plan(plan, resume, seed)
+    folder = folder if resume is None else _path(resume)
+    started -= 0.0 if state is None else state.elapsed
     if known is None:
         where = find_device("auto" if device is None else device)
         if minutes is None and epochs is None and recipe in (None, "quick"):
@@ -161,6 +157,16 @@ def choose_recipe(recipe: str | Recipe | None, network: str | None, epochs: floa
     chosen = recipe if isinstance(recipe, Recipe) else named_recipe("quick" if recipe is None else recipe)
     chosen = chosen if network is None else replace(chosen, network=network)
     return chosen if epochs is None else with_epochs(chosen, epochs)
+
+
+def _known_plan(plan: StrPath | None, resume: StrPath | None, seed: int | None) -> tuple[Plan | None, State | None]:
+    """Return the plan of a file, or of a run to resume, if there is one; and the state to resume from."""
+    if resume is not None:
+        return read_plan(_path(resume) / "plan.json"), read_state(_path(resume))
+    if plan is None:
+        return None, None
+    known = replace(read_plan(_path(plan)), minutes=None)
+    return known if seed is None else replace(known, seed=index(seed)), None
 
 
 def _path(path: StrPath) -> Path:
