@@ -202,3 +202,10 @@ def test_too_little_memory_is_one_line(tmp_path: Path):
     assert answer.returncode == 2
     assert answer.stderr.startswith("nin: too little free memory (")
     assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_help_ends_on_a_terminal_of_a_few_columns():
+    answer = start("train", "--help", env=ENVIRONMENT | {"COLUMNS": "3"}, timeout=60)
+    assert answer.returncode == 0
+    assert "--recipe" in answer.stdout

@@ -326,3 +326,29 @@ def test_a_data_set_of_one_class_ends_with_a_report_too(tmp_path: Path):
 def replace_labels(images: LabelledImages) -> LabelledImages:
     """Return the images as all of one class."""
     return LabelledImages(images.images, torch.zeros_like(images.labels), ("stripes",))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_worker_trains_a_plan_of_two_threads(tmp_path: Path):
+    program = """
+import multiprocessing, sys, torch
+from pathlib import Path
+from msgspec.structs import replace
+from runs.small import tiny_plan, tiny_splits
+from nin.runs.run import run_plan
+splits = tiny_splits()
+plan = replace(tiny_plan(splits, epochs=0.5), threads=2)
+def work(folder):
+    return run_plan(plan, splits, Path(folder)).ended
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    torch.nn.Conv2d(8, 64, 5)(torch.ones(4, 8, 64, 64))
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map_async(work, [sys.argv[1]]).get(timeout=60))
+"""
+    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "2"}
+    answer = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True, timeout=90, env=environment
+    )
+    assert answer.stdout == "['finished']\n", answer.stderr

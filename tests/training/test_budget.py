@@ -168,3 +168,11 @@ def test_a_plan_without_time_left_ends_within_a_step_an_interval():
     revised = keep_deadline(time.monotonic() - 100, PACE)(planned, validated(planned, 8, 10.0))
     assert revised.steps_per_interval[8:] == (1, 1)
     assert revised.learning_rate_factor(float(revised.steps)) == 0
+
+
+def test_a_recipe_that_wants_less_than_the_least_run_gets_what_it_wants():
+    train = LabelledImages(
+        torch.zeros(IMAGES, 1, 1, 1, dtype=torch.uint8), torch.zeros(IMAGES, dtype=torch.int64), ("a",)
+    )
+    recipe = replace(quick(0.1), max_epochs=0.1)
+    assert fit_to_budget(2.0, time.monotonic(), PACE, recipe, train) == (0.1, 1)

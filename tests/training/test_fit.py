@@ -248,6 +248,9 @@ def test_a_state_of_another_network_is_one_clear_error(splits: Splits):
     sgd = replace(run.plan, recipe=replace(SMALL, muon_learning_rate=0.0))
     with pytest.raises(RunError, match="does not belong to this plan"):
         Training(small_network(), splits.train, splits.validation, sgd, state)
+    shorter = rescale(run.plan, 1, 0.5)  # than the steps that were taken
+    with pytest.raises(RunError, match="does not belong to this plan"):
+        Training(small_network(), splits.train, splits.validation, shorter, state)
 
 
 def test_a_revised_plan_is_followed_from_the_next_interval(splits: Splits):
