@@ -171,6 +171,7 @@ def test_a_plan_of_a_larger_machine_uses_the_threads_that_are_here(tmp_path: Pat
     def look(training: Training, folder: Path) -> None:
         assert torch.get_num_threads() == min(64, usable_threads())
         assert read_plan(folder / "plan.json").threads == 64, "the plan stays what it was"
+        assert json.loads((folder / "environment.json").read_text())["threads"] == torch.get_num_threads()
         raise InterruptedError
 
     threads = torch.get_num_threads()

@@ -28,7 +28,7 @@ def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": processor(),
         "device": torch.cuda.get_device_name() if plan.device == "cuda" else plan.device,
-        "threads": plan.threads,
+        "threads": torch.get_num_threads(),
         "data": printable(str(data.folder)),
         "names": data.train.names,
     }
