@@ -1,6 +1,7 @@
-"""What is a data set? Labelled images, and their division into training, validation and test."""
+"""What is a data set? Labelled images, divided into training, validation and test, and where they came from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nin.choices import Part
+from nin.data.preparation import Preparation
 from nin.errors import DataError
 
 
@@ -16,9 +19,11 @@ class LabelledImages:
     """Images with their classes.
 
     Attributes:
-        images: uint8, (images, channels, height, width).
+        images: uint8, (images, channels, height, width); may be a memory-mapped file.
         labels: int64, (images,): each a position in `names`.
         names: the names of the classes.
+        keys: what each image is called in its source, (images,): a path within a folder (str), or its position from 0
+            (int64), the default.
 
     Raises:
         DataError: another dtype or rank than this, different lengths, no image at all, or a label without a name.
@@ -28,6 +33,7 @@ class LabelledImages:
     images: Tensor
     labels: Tensor
     names: tuple[str, ...]
+    keys: np.ndarray = field(default_factory=lambda: np.arange(0))
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -38,7 +44,9 @@ class LabelledImages:
             raise DataError(f"images must be uint8 with 4 dimensions, not {images.dtype} of {tuple(images.shape)}")
         if labels.dtype != torch.int64 or labels.ndim != 1:
             raise DataError(f"labels must be int64 with 1 dimension, not {labels.dtype} of {tuple(labels.shape)}")
-        if len(images) != len(labels) or len(images) == 0:
+        keys = np.asarray(self.keys) if len(self.keys) else np.arange(len(images))
+        object.__setattr__(self, "keys", keys)
+        if not len(images) == len(labels) == len(keys) or len(images) == 0:
             raise DataError(
                 f"{len(images)} images with {len(labels)} labels: there must be one for each image, and at least one"
             )
@@ -57,41 +65,56 @@ class LabelledImages:
 
     def subset(self, indices: Tensor) -> "LabelledImages":
         """Return the images at `indices`: int64 positions, in that order, or a bool mask; DataError if it is empty."""
-        return LabelledImages(self.images[indices], self.labels[indices], self.names)
+        keys = self.keys[indices.numpy(force=True)]
+        return LabelledImages(self.images[indices], self.labels[indices], self.names, keys)
+
+    def slice(self, begin: int, end: int) -> "LabelledImages":
+        """Return the images from `begin` to `end`, without copying their pixels; DataError if there are none."""
+        part = slice(begin, end)
+        return LabelledImages(self.images[part], self.labels[part], self.names, self.keys[part])
 
     def first(self, count: int) -> "LabelledImages":
         """Return the first `count` images, or all where there are fewer."""
-        return LabelledImages(self.images[:count], self.labels[:count], self.names)
+        return self.slice(0, count)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where images came from, and how they became images.
+
+    Attributes:
+        name: what reports call the data set, such as "Fashion-MNIST".
+        place: the folder that they were read from, or what they were in memory.
+        preparation: how photos become images like these.
+        order: where the order of the classes comes from, in words.
+        cut: the splits that were not given and were cut from others, such as ("validation", "test").
+        unreadable: the photos that could not be read, and why, by their keys.
+        sizes: width and height in pixels of the photos before they were prepared, and how many have it.
+        notes: what a user should know of how the source was read, a line each.
+        cache: the folder in which prepared images are kept, where they are.
+
+    """
+
+    name: str = "images"
+    place: str = "memory"
+    preparation: Preparation = field(default_factory=lambda: Preparation("photo"))
+    order: str = "as given"
+    cut: tuple[Part, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    cache: Path | None = None
 
 
 class Splits(NamedTuple):
-    """Images to train on, to make choices by, and to test on once at the end; and the folder they were read from."""
+    """Images to train on, to make choices by, and to test on once at the end; `test` is None where there are none."""
 
     train: LabelledImages
     validation: LabelledImages
-    test: LabelledImages
-    folder: Path
+    test: LabelledImages | None = None
+    origin: Origin = Origin()
 
-
-def split(images: LabelledImages, validation: int = 5000) -> tuple[LabelledImages, LabelledImages]:
-    """Split into training images and `validation` images, with the same share of each class in both.
-
-    The same labels always give the same split. Both parts keep the order that the images had.
-
-    Raises:
-        DataError: `validation` leaves one of the two empty.
-
-    """
-    if not 0 < validation < len(images):
-        raise DataError(f"validation takes from 1 to {len(images) - 1} of {len(images)} images, not {validation}")
-    labels = images.labels.numpy(force=True)
-    # Not default_rng: NumPy promises never to change this generator's numbers, and the split must outlive its releases.
-    shuffled = np.random.RandomState(0).permutation(len(labels))
-    rank = np.empty(len(labels))  # an image's position in its shuffled class, from 0 to 1
-    for label in range(len(images.names)):
-        members = shuffled[labels[shuffled] == label]
-        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
-    held_out = np.zeros(len(labels), dtype=bool)
-    held_out[np.argsort(rank, kind="stable")[:validation]] = True
-    mask = torch.from_numpy(held_out).to(images.labels.device)
-    return images.subset(~mask), images.subset(mask)
+    def parts(self) -> dict[Part, LabelledImages]:
+        """Return the splits that there are, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in found.items() if part is not None}  # pyright: ignore[reportReturnType]
