@@ -12,7 +12,7 @@ import nin
 from nin.data.images import Splits
 from nin.errors import OptionError
 from nin.training.plan import resolve
-from nin.training.recipe import RECIPES, Recipe, RecipeName, d2l, named_recipe, quick, with_epochs
+from nin.training.recipe import RECIPES, Recipe, RecipeName, d2l, for_images, named_recipe, quick, with_epochs
 
 
 def test_the_d2l_recipe_is_the_textbooks_training():
@@ -100,3 +100,18 @@ def test_a_recipe_of_ones_own_may_be_written_in_whole_numbers(splits: Splits):
     assert plan.recipe == own
     assert plan.schedule == ((0.0, 0.0), (1.0, 1.0), (5.0, 0.0))
     assert msgspec.json.decode(msgspec.json.encode(own), type=Recipe) == own
+
+
+def test_a_recipe_made_for_many_images_takes_smaller_batches_and_more_epochs_of_few():
+    assert for_images(quick(), 55_000) == quick()
+    few = for_images(quick(), 300)
+    assert 300 / few.batch_size >= 10
+    assert few.max_epochs * 300 / few.batch_size >= 1000
+    assert for_images(quick(), 7).batch_size == 7
+    sizes = [for_images(quick(), images).batch_size for images in range(2, 20_000, 7)]
+    assert sizes == sorted(sizes)
+
+
+def test_a_named_recipe_fitted_to_data_still_chooses_by_its_length_whether_to_mirror():
+    few = replace(for_images(quick(1.0), 300), size=99, network="vgg")
+    assert with_epochs(few, 5.0) == replace(few, epochs=5.0, flip=True)

@@ -12,6 +12,13 @@ from nin.networks.registry import NETWORKS
 MODEL = "fashion-mnist, fashion-mnist-fast, a model's folder, as a run's model/, or owner/name on the Hugging Face hub."
 NETWORK = f"one of {', '.join(NETWORKS)}."
 DEVICE = "auto takes an accelerator when there is one."
+SOURCE = (
+    "fashion-mnist, cifar10 or mnist; a folder of photos, as DIR/CLASS/PHOTO or DIR/SPLIT/CLASS/PHOTO, or with a "
+    "metadata.csv; a folder of IDX files; hf:OWNER/NAME of the Hugging Face hub."
+)
+FIT = "how photos become square: pad with the colour of their border, crop to the middle, or stretch."
+VALIDATION = "share of the images to hold out for validation, where SOURCE has no such split."
+TEST = "the same for testing; 0: no test split, and the report is on validation."
 
 
 def hint(metavar: str, default: str, text: str) -> object:
@@ -21,8 +28,9 @@ def hint(metavar: str, default: str, text: str) -> object:
 
 @dataclass(frozen=True)
 class Train:
-    """Train on Fashion-MNIST and leave a run folder with model, figures and report."""
+    """Train on images and leave a run folder with model, figures and report."""
 
+    source: Annotated[Positional[str | None], hint("SOURCE", "fashion-mnist", SOURCE)] = None
     recipe: Annotated[
         str | None,
         hint(
@@ -39,12 +47,16 @@ class Train:
     )
     plan: Annotated[
         Path | None,
-        hint("FILE", "", "repeat the run of this plan.json; can be combined with --seed, --data and --run."),
+        hint("FILE", "", "repeat the run of this plan.json; can be combined with SOURCE, --seed and --run."),
     ] = None
-    resume: Annotated[Path | None, hint("RUN", "", "resume a run that was stopped; can be combined with --data.")] = (
-        None
-    )
-    data: Annotated[Path | None, hint("DIR", "found, or fetched", "folder of Fashion-MNIST's four files.")] = None
+    resume: Annotated[Path | None, hint("RUN", "", "resume a run that was stopped.")] = None
+    init_from: Annotated[
+        str | None,
+        hint("MODEL", "random weights", "start from a model's weights, with a new last block; for few images."),
+    ] = None
+    validation: Annotated[float | None, hint("SHARE", "0.1", VALIDATION)] = None
+    test: Annotated[float | None, hint("SHARE", "0.1, or 0 for a source that is split", TEST)] = None
+    fit: Annotated[str | None, hint("pad|crop|stretch", "pad", FIT)] = None
     run: Annotated[Path | None, hint("DIR", "runs/ and the time", "folder of the new run, which must not exist.")] = (
         None
     )
@@ -71,10 +83,14 @@ class Predict:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on the test images: accuracy, each class, calibration, speed."""
+    """Measure a model on images: accuracy, each class, calibration, speed."""
 
+    source: Annotated[
+        Positional[str | None],
+        hint("SOURCE", "fashion-mnist", f"{SOURCE} Its test images; where it is not split, those that the run of MODEL "
+             "held out, else all."),
+    ] = None  # fmt: skip
     model: Annotated[str, arg(metavar="MODEL", help=MODEL)] = "fashion-mnist"
-    data: Annotated[Path | None, hint("DIR", "found, or fetched", "folder of Fashion-MNIST's four files.")] = None
     out: Annotated[
         Path | None,
         hint("DIR", "", "new folder for confusion.png, reliability.png, mistakes.png and evaluation.json."),
@@ -94,9 +110,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Data:
-    """Print where Fashion-MNIST is, with its hashes; fetch it if it is not on this machine."""
+    """Print what images there are, and what is wrong with them: unreadable, equal, blank, unequal classes."""
 
-    data: Annotated[Path | None, hint("DIR", "found, or fetched", "folder of the four files.")] = None
+    source: Annotated[Positional[str], hint("SOURCE", "fashion-mnist", SOURCE)] = "fashion-mnist"
+    validation: Annotated[float | None, hint("SHARE", "0.1", VALIDATION)] = None
+    test: Annotated[float | None, hint("SHARE", "0.1, or 0 for a source that is split", TEST)] = None
+    fit: Annotated[str | None, hint("pad|crop|stretch", "pad", FIT)] = None
+    size: Annotated[int, hint("PIXELS", "67", "side of the squares that photos become.")] = 67
+    report: Annotated[Path | None, hint("FILE", "", "write what was found, with the images, as a new HTML page.")] = None
+    json: bool = False
+    """print machine-readable output: one JSON object."""
 
 
 @dataclass(frozen=True)

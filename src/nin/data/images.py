@@ -48,7 +48,8 @@ class LabelledImages:
         object.__setattr__(self, "keys", keys)
         if not len(images) == len(labels) == len(keys) or len(images) == 0:
             raise DataError(
-                f"{len(images)} images with {len(labels)} labels: there must be one for each image, and at least one"
+                f"{len(images)} images with {len(labels)} labels and {len(keys)} keys: there must be one for each "
+                "image, and at least one"
             )
         if (nameless := labels[(labels < 0) | (labels >= len(self.names))]).numel():
             raise DataError(
@@ -85,9 +86,11 @@ class Origin:
     Attributes:
         name: what reports call the data set, such as "Fashion-MNIST".
         place: the folder that they were read from, or what they were in memory.
+        source: what was given to `nin.data.load.load_dataset`, where it was text; None for images in memory.
         preparation: how photos become images like these.
         order: where the order of the classes comes from, in words.
-        cut: the splits that were not given and were cut from others, such as ("validation", "test").
+        cut: the splits that were not given, but cut from the training images, and the share of them that each is.
+        seed: of that.
         unreadable: the photos that could not be read, and why, by their keys.
         sizes: width and height in pixels of the photos before they were prepared, and how many have it.
         notes: what a user should know of how the source was read, a line each.
@@ -97,9 +100,11 @@ class Origin:
 
     name: str = "images"
     place: str = "memory"
+    source: str | None = None
     preparation: Preparation = field(default_factory=lambda: Preparation("photo"))
     order: str = "as given"
-    cut: tuple[Part, ...] = ()
+    cut: Mapping[Part, float] = field(default_factory=dict)
+    seed: int = 0
     unreadable: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -118,6 +118,18 @@ def build_network(
     return _builder(architecture)(in_channels, num_classes, **taken)
 
 
+def head_parameters(name: str, in_channels: int, size: int) -> frozenset[str]:
+    """Return the names of the tensors whose shape depends on the number of classes: NiN's last block, for example.
+
+    Raises what `build_network` does.
+    """
+    import torch  # here, since the command line's options need this file and no torch
+
+    with torch.device("meta"):  # shapes are enough
+        two, three = (build_network(name, in_channels, classes, size).state_dict() for classes in (2, 3))
+    return frozenset(key for key in two if two[key].shape != three[key].shape)
+
+
 def _builder(architecture: Architecture) -> Any:
     module, _, attribute = architecture.target.partition(":")
     return getattr(importlib.import_module(module), attribute)

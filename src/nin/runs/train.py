@@ -1,36 +1,34 @@
 """How do options become a run? `nin.train`, which the command line calls too."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import index
-from os import PathLike, fsdecode
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
 from msgspec.structs import replace
 
 from nin.choices import DeviceName
-from nin.data.fashion_mnist import fashion_mnist
-from nin.data.images import Splits
+from nin.data.audit import Finding
+from nin.data.load import Progress
 from nin.device import find_device, pytorch_defaults
 from nin.errors import OptionError
-from nin.runs.folder import read_state, refuse_existing
+from nin.runs.folder import refuse_existing
 from nin.runs.result import Result
-from nin.runs.run import model_config, no_op, run_plan
-from nin.training.budget import Pace, fit_to_budget, keep_deadline, measure
-from nin.training.events import Event, State
+from nin.runs.run import no_op, run_plan
+from nin.runs.start import StrPath, new_start, path_of, start_again
+from nin.training.budget import keep_deadline
+from nin.training.events import Event
 from nin.training.fit import Training, keep_plan
-from nin.training.plan import Plan, read_plan, resolve, resolve_schedule
 from nin.training.recipe import Recipe, RecipeName, named_recipe, with_epochs
 
 MINUTES = 5.0  # the default of the recipe quick
 
-StrPath = str | PathLike[str]
-
 
 @pytorch_defaults()
 def train(
+    source: Any = None,
     *,
     recipe: RecipeName | Recipe | None = None,
     network: str | None = None,
@@ -38,34 +36,46 @@ def train(
     epochs: float | None = None,
     plan: StrPath | None = None,
     resume: StrPath | None = None,
-    data: StrPath | None = None,
+    init_from: StrPath | None = None,
+    validation: float | None = None,
+    test: float | None = None,
+    fit: str | None = None,
     run: StrPath | None = None,
     seed: int | None = None,
     device: DeviceName | None = None,
     command: str | None = None,
     started: float | None = None,
+    on_progress: Progress = no_op,
+    on_findings: Callable[[Sequence[Finding]], None] = no_op,
     on_start: Callable[[Training, Path], None] = no_op,
     on_event: Callable[[Event], None] = no_op,
 ) -> Result:
-    """Train on Fashion-MNIST and leave a run folder: what `nin train` does, with the same options.
+    """Train on images of any source and leave a run folder: what `nin train` does, with the same options.
 
     At most one of `minutes`, `epochs`, `plan` and `resume` says how long to train. Without any of them the recipe quick
     takes five minutes, and the others their own number of epochs.
 
     Args:
+        source: the images, whatever `nin.load_dataset` takes; default: "fashion-mnist", or those of `plan` or `resume`.
         recipe: "quick", "long", "long-67" or "d2l" (see `nin.training.recipe`), or a `Recipe`; default: quick.
         network: a name of `nin.networks.registry`; default: the recipe's, which is NiN for the named ones.
         minutes: how long the whole call may take: data, measuring, training, evaluation, report.
         epochs: passes through the training images; may be a fraction.
         plan: the `plan.json` of a run, to train the same again. Recipe, network and device are in it, and the seed
-            unless another one is given.
-        resume: the folder of a run that was stopped, to go on with it; everything but `data` is in it.
-        data: the folder of Fashion-MNIST's four files; default: found, or fetched.
+            unless another one is given; how images are read and split is in the `split.json` beside it.
+        resume: the folder of a run that was stopped, to go on with it; all but images in memory is in it.
+        init_from: a model to start from, as `nin.load` takes it: its weights, except the last block's, and its
+            preprocessing. For few images.
+        validation: share of the images to hold out for validation; see `nin.load_dataset`.
+        test: share of the images to hold out for testing; the same.
+        fit: how photos become square; the same.
         run: the run folder, which must not exist; default: `runs/` and the time.
-        seed: of initialisation, order, augmentation and dropout; default: 0.
+        seed: of initialisation, order, augmentation and dropout; default: 0. What is held out does not depend on it.
         device: "cpu", "cuda", "mps", or "auto", the default, which takes an accelerator when there is one.
         command: what the report gives as the command; default: this call.
         started: the `time.monotonic()` from which the minutes count; default: now.
+        on_progress: called while data is fetched and photos are decoded, with what is done, how much, and of how much.
+        on_findings: called with what the audit found in the images, before the first step.
         on_start: called with the training and the run folder before the first step.
         on_event: called with every event of the training.
 
@@ -75,41 +85,49 @@ def train(
     """
     started = time.monotonic() if started is None else started
     values = {"recipe": recipe, "network": network, "minutes": minutes, "epochs": epochs, "plan": plan}
-    values |= {"resume": resume, "data": data, "run": run, "seed": seed, "device": device}
+    values |= {"resume": resume, "init_from": init_from, "validation": validation, "test": test, "fit": fit}
+    values |= {"run": run, "seed": seed, "device": device}
     given = {name: value for name, value in values.items() if value is not None}
     check_options(given)
     chosen_recipe = choose_recipe(recipe, network, epochs)
-    folder = None if run is None else _path(run)
+    folder = None if run is None else path_of(run)
     if folder is not None:
         refuse_existing(folder)  # now, and not after the data was fetched
-    known, state = _known_plan(plan, resume, seed)
-    folder = folder if resume is None else _path(resume)
-    started -= 0.0 if state is None else state.elapsed
-    if known is None:
-        where = find_device("auto" if device is None else device)
+    if plan is not None or resume is not None:
+        start = start_again(source, plan, resume, seed, on_progress)
+    else:
         if minutes is None and epochs is None and recipe in (None, "quick"):
             minutes = MINUTES
-    else:
-        where = find_device(known.device, "the plan was made on a machine that has it: go there, or plan anew")
-    splits = fashion_mnist(None if data is None else _path(data))
-    if known is None:
-        chosen, pace = make_plan(chosen_recipe, minutes, splits, index(seed or 0), where, started)
-    else:
-        model_config(known, splits)
-        chosen, pace = known, None if known.minutes is None else measure(known, splits)
+        start = new_start(
+            "fashion-mnist" if source is None else source,
+            chosen_recipe,
+            minutes=minutes,
+            seed=index(seed or 0),
+            device=find_device("auto" if device is None else device),
+            init_from=init_from,
+            validation=validation,
+            test=test,
+            fit=fit,
+            started=started,
+            on_progress=on_progress,
+            on_findings=on_findings,
+        )
+    started -= 0.0 if start.state is None else start.state.elapsed
     revise = keep_plan
-    if pace is not None and chosen.minutes is not None:
+    if start.pace is not None and start.plan.minutes is not None:
         # A resumed run keeps its plan, to end as if it had never stopped, unless it would end more than a tenth late.
-        slack = 1.0 if known is None else 1.1
-        revise = keep_deadline(started + 60 * slack * chosen.minutes, pace, may_extend=known is None)
+        slack = 1.0 if resume is None else 1.1
+        revise = keep_deadline(started + 60 * slack * start.plan.minutes, start.pace, may_extend=resume is None)
+    shown = {"source": source} if isinstance(source, (str, PathLike)) else {}
     return run_plan(
-        chosen,
-        splits,
-        folder,
+        start.plan,
+        start.splits,
+        folder if resume is None else path_of(resume),
         resume=resume is not None,
-        state=state,
+        state=start.state,
+        weights=start.weights,
         revise=revise,
-        command=command or f"nin.train({', '.join(f'{name}={value!r}' for name, value in given.items())})",
+        command=command or f"nin.train({', '.join(f'{name}={value!r}' for name, value in (shown | given).items())})",
         started=started,
         on_start=on_start,
         on_event=on_event,
@@ -126,7 +144,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     lengths = [name for name in ("minutes", "epochs", "plan", "resume") if name in given]
     if len(lengths) > 1:
         raise OptionError(f"{lengths[0]} and {lengths[1]} exclude each other: each says how long to train")
-    for decides, free in (("plan", {"plan", "data", "run", "seed"}), ("resume", {"resume", "data"})):
+    for decides, free in (("plan", {"plan", "run", "seed"}), ("resume", {"resume"})):
         if decides in given and (decided := sorted(set(given) - free)):
             raise OptionError(f"{decided[0]} cannot be given with {decides}, which decides it; leave it out")
     seed = given.get("seed", 0)
@@ -140,7 +158,9 @@ def check_options(given: Mapping[str, Any]) -> None:
         value = given.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
             raise OptionError(f"{name} must be a number over 0, a million at most, not {value!r}")
-    for name in ("plan", "resume", "data", "run"):
+    if "init_from" in given and "network" in given:
+        raise OptionError("network cannot be given with init_from, whose network it is; leave it out")
+    for name in ("plan", "resume", "init_from", "run"):
         if name in given and not isinstance(given[name], (str, PathLike)):
             raise OptionError(f"{name} must be a path, not {given[name]!r}")
     if not isinstance(given.get("recipe", ""), (str, Recipe)):
@@ -157,38 +177,3 @@ def choose_recipe(recipe: str | Recipe | None, network: str | None, epochs: floa
     chosen = recipe if isinstance(recipe, Recipe) else named_recipe("quick" if recipe is None else recipe)
     chosen = chosen if network is None else replace(chosen, network=network)
     return chosen if epochs is None else with_epochs(chosen, epochs)
-
-
-def _known_plan(plan: StrPath | None, resume: StrPath | None, seed: int | None) -> tuple[Plan | None, State | None]:
-    """Return the plan of a file, or of a run to resume, if there is one; and the state to resume from."""
-    if resume is not None:
-        return read_plan(_path(resume) / "plan.json"), read_state(_path(resume))
-    if plan is None:
-        return None, None
-    known = replace(read_plan(_path(plan)), minutes=None)
-    return known if seed is None else replace(known, seed=index(seed)), None
-
-
-def _path(path: StrPath) -> Path:
-    return Path(fsdecode(path))  # which may be bytes behind PathLike
-
-
-def make_plan(
-    recipe: Recipe, minutes: float | None, splits: Splits, seed: int, device: torch.device, started: float
-) -> tuple[Plan, Pace | None]:
-    """Resolve a recipe into a plan; with minutes, of as many epochs as they allow, and with the measured pace.
-
-    Raises:
-        NinError: the recipe does not fit the data, or the minutes are too few.
-
-    """
-    plan = resolve(recipe, splits.train, seed, device)
-    model_config(plan, splits)
-    if minutes is None:
-        return plan, None
-    pace = measure(plan, splits)
-    epochs, intervals = fit_to_budget(minutes, started, pace, recipe, splits.train)
-    recipe = with_epochs(recipe, epochs)
-    steps_per_interval, schedule = resolve_schedule(recipe, len(splits.train), intervals)
-    timed = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
-    return replace(plan, **timed, minutes=float(minutes)), pace

@@ -71,7 +71,8 @@ def measure(plan: Plan, data: Splits) -> Pace:
     few = data.validation.first(max(50, min(500, int(images_per_second))))
     validation = len(data.validation) * _seconds_per_image(network, few.images, plan.preprocessing, plan.precision)
     final = final_network(network, plan, few)
-    evaluated = len(data.test) + len(data.validation) + min(IMAGES_FOR_SHIFT, len(data.train))
+    held_out = len(data.validation) + (0 if data.test is None else len(data.test))
+    evaluated = held_out + min(IMAGES_FOR_SHIFT, len(data.train))
     ending = SECONDS_FOR_REPORT + evaluated * _seconds_per_image(final, few.images, plan.preprocessing, "float32")
     return Pace(plan.recipe.batch_size / images_per_second, validation, ending)
 

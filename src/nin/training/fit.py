@@ -65,7 +65,8 @@ class Training:
         self.device = torch.device(plan.device)
         keep_freed_memory()
         channels_last(network.to(self.device))
-        self.images, self.labels = train.images.to(self.device), train.labels.to(self.device)
+        self.images = on_device_if_it_fits(train.images, self.device)
+        self.labels = train.labels.to(self.device)
         self.optimizer = Optimizer(network, plan.recipe, plan.precision)
         self.health = Health()
         self.step = 0  # steps taken in the whole plan
@@ -187,7 +188,8 @@ class Training:
         """Take one optimizer step on the images at `index`, and return their logits."""
         plan = self.plan
         torch.manual_seed(seed_for_step(plan.seed, self.step))
-        images, labels = augment(self.images[index], *augmentation), self.labels[index]
+        images, labels = self.images[index.to(self.images.device)].to(self.device), self.labels[index]
+        images = augment(images, *augmentation)
         with autocast(self.device, plan.precision):
             logits = self.network(plan.preprocessing(images)).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
@@ -223,6 +225,13 @@ class Training:
     def _note(self, trouble: Trouble) -> Trouble:
         self.troubles.append(trouble)
         return trouble
+
+
+def on_device_if_it_fits(images: Tensor, device: torch.device) -> Tensor:
+    """Return the images on the device, or where they are if they would take over half of its free memory."""
+    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return images
+    return images.to(device)
 
 
 def seed_for_step(seed: int, step: int) -> int:

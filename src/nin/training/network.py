@@ -1,36 +1,52 @@
 """Which network does training start from, and which does it end with? Built by seed; folded and complete at the end."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nin.data.images import LabelledImages
 from nin.networks.batch_norm import fold, with_batch_norm
 from nin.networks.forward import channels_last, compute_logits
 from nin.networks.initialisation import initialise
-from nin.networks.registry import build_network, network_options
+from nin.networks.registry import build_network, head_parameters, network_options
+from nin.training.fine_tuning import calibrate, copy_blocks
 from nin.training.plan import Plan
 from nin.training.recipe import Recipe
 
 IMAGES_FOR_SHIFT = 2000  # of the training images, to find the lowest logit by
+IMAGES_TO_CALIBRATE = 256  # of the training images, to set batch norms by when training starts from a model
 
 
-def initial_network(plan: Plan) -> nn.Module:
-    """Build the network that the plan trains, initialised by its seed; the CPU's generator is left as it was."""
+def initial_network(
+    plan: Plan, train: LabelledImages | None = None, weights: Mapping[str, Tensor] | None = None
+) -> nn.Module:
+    """Build the network that the plan trains, initialised by its seed; the CPU's generator is left as it was.
+
+    With the `weights` of a model, all but the last block is the model's, and batch norms are calibrated on `train`.
+    """
     recipe = plan.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         network = _build(plan, final_relu=recipe.final_relu)
         initialise(network, recipe.initialisation)
-    return with_batch_norm(network) if recipe.batch_norm else network
+    if weights is not None:
+        copy_blocks(network, weights, head_parameters(recipe.network, plan.preprocessing.channels, recipe.size))
+    if not recipe.batch_norm:
+        return network
+    variant = with_batch_norm(network)
+    if weights is not None:
+        assert train is not None, "batch norms are calibrated on the training images"
+        calibrate(variant, _some_of_each(train, IMAGES_TO_CALIBRATE).images, plan.preprocessing)
+    return variant
 
 
 def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
     """Return the network to save, in `eval` mode: a copy with batch norm folded and the last ReLU in its place."""
     folded = fold(network)
     if trained_without_final_relu(plan.recipe):
-        images = train.images[:IMAGES_FOR_SHIFT]
+        images = _some_of_each(train, IMAGES_FOR_SHIFT).images
         lowest = compute_logits(folded, images, plan.preprocessing).min().item()
         complete = _build(plan, final_relu=True)
         complete.load_state_dict(folded.state_dict(), strict=True)
@@ -64,6 +80,14 @@ def shift_logits(network: nn.Module, lowest: float) -> nn.Module:
     with torch.no_grad():
         last.bias -= min(lowest, 0.0)
     return shifted
+
+
+def _some_of_each(train: LabelledImages, count: int) -> LabelledImages:
+    """Return the first `count` images; where they lack a class, as in data sorted by class, as many at even steps."""
+    first = train.first(count)
+    if len(first.labels.unique()) == len(train.labels.unique()):
+        return first
+    return train.subset(torch.linspace(0, len(train) - 1, min(count, len(train))).long())
 
 
 def _build(plan: Plan, *, final_relu: bool) -> nn.Module:

@@ -20,6 +20,13 @@ from nin.training.recipe import RECIPES, Recipe
 Schedule = tuple[tuple[float, float], ...]
 
 
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The model that a training starts from: as it was named, and the SHA-256 of its file of weights."""
+
+    model: str
+    sha256: str
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A recipe with its schedule resolved: all that a run needs besides the data; written to disk first.
 
@@ -39,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         precision: "bfloat16" (autocast) or "float32".
         threads: of the CPU.
         minutes: the budget that it was made for, if it was made for one.
+        start: the model that the training starts from, with a new last block; None from random weights.
 
     Raises:
         OptionError: the parts do not fit each other.
@@ -55,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision
     threads: int
     minutes: float | None = None
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
@@ -106,8 +115,19 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.schedule[0][1] if step < self.schedule[0][0] else self.schedule[-1][1]
 
 
-def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.device, intervals: int = 1) -> Plan:
+def resolve(
+    recipe: Recipe,
+    train: LabelledImages,
+    seed: int,
+    device: torch.device,
+    intervals: int = 1,
+    *,
+    start: Start | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Plan:
     """Resolve a recipe into a plan for these training images on this device, with at least `intervals` intervals.
+
+    A training that starts from a model has that model's `preprocessing`.
 
     Raises:
         OptionError: there are fewer training images than a batch.
@@ -119,13 +139,14 @@ def resolve(recipe: Recipe, train: LabelledImages, seed: int, device: torch.devi
     return Plan(
         recipe,
         seed,
-        preprocessing_for(train, recipe.size, normalise=recipe.normalise),
+        preprocessing or preprocessing_for(train, recipe.size, normalise=recipe.normalise),
         len(train.names),
         steps_per_interval,
         schedule,
         device=device.type,  # pyright: ignore[reportArgumentType] - find_device gives no other
         precision=fastest_precision(device) if recipe.bfloat16 else "float32",
         threads=torch.get_num_threads(),
+        start=start,
     )
 
 

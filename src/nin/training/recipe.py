@@ -1,5 +1,6 @@
 """What will a run do, before anything is known of data and machine? The recipe, and the named recipes."""
 
+import math
 from typing import Literal, get_args
 
 import msgspec
@@ -160,9 +161,26 @@ def with_epochs(recipe: Recipe, epochs: float) -> Recipe:
         OptionError: epochs out of range.
 
     """
-    if recipe.name in RECIPES and recipe == named_recipe(recipe.name, recipe.network, recipe.epochs):
-        return named_recipe(recipe.name, recipe.network, epochs)
+    if recipe.name in RECIPES:
+        fitted = {name: getattr(recipe, name) for name in _FITTED}
+        if recipe == replace(RECIPES[recipe.name](recipe.epochs), **fitted):
+            return replace(RECIPES[recipe.name](epochs), **fitted)
     return replace(recipe, epochs=epochs)
+
+
+_FITTED = ("network", "size", "batch_size", "max_epochs")  # to the data or a model: the recipe is still the named one
+FEWEST_STEPS = 1500  # of a run whose recipe was made for more images; fewer teach too little (docs/lab-notes.md)
+STEPS_PER_EPOCH = 20
+
+
+def for_images(recipe: Recipe, images: int) -> Recipe:
+    """Return a recipe made for tens of thousands of images as it suits `images` training images.
+
+    For few images: smaller batches, so that an epoch has some steps; and more epochs, if the minutes allow them.
+    """
+    batch = 2 ** max(4, round(math.log2(max(1, images / STEPS_PER_EPOCH))))
+    batch = min(recipe.batch_size, batch, images)
+    return replace(recipe, batch_size=batch, max_epochs=max(recipe.max_epochs, FEWEST_STEPS * batch / images))
 
 
 def named_recipe(name: str, network: str = "nin", epochs: float | None = None) -> Recipe:

@@ -1,0 +1,134 @@
+"""How were a run's images read and split? What `split.json` keeps, so that the run can be done again."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nin.choices import Part
+from nin.data.images import Splits
+from nin.data.load import NAMED, Progress, load_dataset, no_progress
+from nin.data.preparation import Preparation
+from nin.errors import RunError
+from nin.files import read_json, write_json
+
+
+class SplitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the images of a run were read and split.
+
+    Attributes:
+        source: what was given to `nin train`; None for images in memory.
+        names: the names of the classes.
+        preparation: how photos became images.
+        image_size: side in pixels of the images; of the longer side, where they are not square.
+        channels: of the images.
+        images: how many are in each split.
+        cut: the splits that were cut from the training images, and their shares.
+        seed: of that.
+        held_out: what the images of these splits are called in the source: paths within the folder, or positions.
+        sha256: of labels and pixels of all splits.
+
+    """
+
+    source: str | None
+    names: tuple[str, ...]
+    preparation: Preparation
+    image_size: int
+    channels: int
+    images: dict[Part, int]
+    cut: dict[Part, float]
+    seed: int
+    held_out: dict[Part, list[str | int]]
+    sha256: str
+
+    @classmethod
+    def of(cls, splits: Splits) -> "SplitRecord":
+        """Return the record of splits that are there."""
+        parts, origin = splits.parts(), splits.origin
+        return cls(
+            source=origin.source,
+            names=splits.train.names,
+            preparation=origin.preparation,
+            image_size=max(splits.train.images.shape[2:]),
+            channels=splits.train.channels,
+            images={name: len(part) for name, part in parts.items()},
+            cut=dict(origin.cut),
+            seed=origin.seed,
+            held_out={name: parts[name].keys.tolist() for name in origin.cut},
+            sha256=_sha256(splits),
+        )
+
+
+def write_record(folder: Path, splits: Splits) -> None:
+    """Write `split.json` into a run folder. Raises what `nin.files.write_json` does."""
+    write_json(folder / "split.json", SplitRecord.of(splits))
+
+
+def read_record(folder: Path) -> SplitRecord | None:
+    """Read the `split.json` of a run folder; None where it has none. Raises FileError for one that is damaged."""
+    path = folder / "split.json"
+    return read_json(path, SplitRecord) if path.exists() else None
+
+
+def load_again(record: SplitRecord, source: Any = None, on_progress: Progress = no_progress) -> Splits:
+    """Read the images of a run again, split as they were.
+
+    Args:
+        record: of the run.
+        source: in place of the record's, if that has moved or was in memory.
+        on_progress: see `load_dataset`.
+
+    Raises:
+        RunError: they were in memory and are not given; or are no longer the same images.
+        DataError: they cannot be read.
+
+    """
+    source = record.source if source is None else source
+    if source is None:
+        raise RunError("the run's images were in memory: give them again")
+    splits = load_like(record, source, on_progress)
+    if _sha256(splits) != record.sha256:
+        before = {(name, key) for name, keys in record.held_out.items() for key in keys}
+        now = {(name, key) for name in splits.origin.cut for key in splits.parts()[name].keys.tolist()}
+        counts = {name: len(part) for name, part in splits.parts().items()}
+        held = f", and {len(before ^ now)} of those held out differ" if before != now else ""
+        raise RunError(
+            f"the images of {splits.origin.place} are no longer those of the run ({_counts(record.images)} then, "
+            f"{_counts(counts)} now{held}): put them back, or train anew"
+        )
+    return splits
+
+
+def load_like(record: SplitRecord, source: Any, on_progress: Progress = no_progress) -> Splits:
+    """Read a source as a run's images were read and split, whatever is in it. Raises what `load_dataset` does."""
+    if isinstance(source, Splits) or (isinstance(source, str) and source in NAMED):
+        return load_dataset(source, on_progress=on_progress)
+    no_test = 0.0 if "test" not in record.images else None
+    return load_dataset(
+        source,
+        size=record.image_size,
+        preparation=record.preparation,
+        channels=record.channels,
+        validation=record.cut.get("validation"),
+        test=record.cut.get("test", no_test),
+        seed=record.seed,
+        on_progress=on_progress,
+    )
+
+
+def _sha256(splits: Splits) -> str:
+    """Return a hash of all labels and pixels; of photos in the cache, whose pixels are hashed already, a quick one."""
+    digest = hashlib.sha256()
+    for name, part in splits.parts().items():
+        digest.update(f"{name} {part.names} {tuple(part.images.shape)}".encode(errors="surrogateescape"))
+        digest.update(part.labels.numpy(force=True).tobytes())
+        if splits.origin.cache is None:
+            digest.update(part.images.contiguous().numpy(force=True).data)
+        else:
+            digest.update(splits.origin.cache.name.encode())
+    return digest.hexdigest()
+
+
+def _counts(images: dict[Part, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in images.items())

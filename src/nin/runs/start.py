@@ -1,0 +1,176 @@
+"""What does a run start from? Images, plan and weights: new ones, or those of a run that is repeated or resumed."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import index
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor
+
+from nin.data.audit import Finding, audit
+from nin.data.images import Splits
+from nin.data.load import NAMED, Progress, load_dataset
+from nin.data.preprocessing import Preprocessing
+from nin.device import find_device
+from nin.errors import DataError, ModelError
+from nin.inference.find_model import find_model
+from nin.inference.model_folder import Config, read_folder
+from nin.runs.folder import read_state
+from nin.runs.run import model_config
+from nin.runs.split_record import load_again, load_like, read_record
+from nin.training.budget import Pace, fit_to_budget, measure
+from nin.training.events import State
+from nin.training.plan import Plan, Start, read_plan, resolve, resolve_schedule
+from nin.training.recipe import RECIPES, Recipe, for_images, with_epochs
+
+StrPath = str | os.PathLike[str]
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class RunStart:
+    """What a run starts from.
+
+    Attributes:
+        plan: what to do.
+        splits: the images.
+        pace: measured on this machine, for a plan with minutes.
+        weights: of the model to start from, if there is one.
+        state: to resume from, if there is one.
+
+    """
+
+    plan: Plan
+    splits: Splits
+    pace: Pace | None
+    weights: Weights | None = None
+    state: State | None = None
+
+
+def new_start(
+    source: Any,
+    recipe: Recipe,
+    *,
+    minutes: float | None,
+    seed: int,
+    device: torch.device,
+    init_from: StrPath | None,
+    validation: float | None,
+    test: float | None,
+    fit: str | None,
+    started: float,
+    on_progress: Progress,
+    on_findings: Callable[[Sequence[Finding]], None],
+) -> RunStart:
+    """Read the images, look for what is wrong with them, and make a plan; `nin.train` has the arguments.
+
+    Raises:
+        NinError: the images cannot be read or trained on, the recipe does not fit them, or the minutes are too few.
+
+    """
+    size, preparation, channels = recipe.size, None, None
+    config = start = weights = None
+    if init_from is not None:
+        config, weights, start = _read_model(init_from)
+        recipe = replace(recipe, network=config.architecture, size=config.preprocessing.size)
+        size, channels = config.image_size, config.in_channels
+        preparation = config.preparation if fit is None else replace(config.preparation, fit=fit)
+    splits = load_dataset(
+        source, size=size, fit=None if init_from else fit, validation=validation, test=test, preparation=preparation,
+        channels=channels, on_progress=on_progress,
+    )  # fmt: skip
+    _check(source, splits, on_findings)
+    if recipe.name in RECIPES:
+        recipe = for_images(recipe, len(splits.train))
+    preprocessing = None if config is None else config.preprocessing
+    plan, pace = _make_plan(recipe, minutes, splits, seed, device, started, start, preprocessing)
+    return RunStart(plan, splits, pace, weights)
+
+
+def start_again(
+    source: Any, plan: StrPath | None, resume: StrPath | None, seed: int | None, on_progress: Progress
+) -> RunStart:
+    """Read the plan of a run, to repeat it, or the plan and state of one to resume; and its images.
+
+    Raises:
+        NinError: they cannot be read, or are not those of the run.
+
+    """
+    if resume is not None:
+        folder = path_of(resume)
+        known, state = read_plan(folder / "plan.json"), read_state(folder)
+    else:
+        assert plan is not None, "one of the two is given"
+        folder, state = path_of(plan).parent, None
+        known = replace(read_plan(path_of(plan)), minutes=None)
+        known = known if seed is None else replace(known, seed=index(seed))
+    find_device(known.device, "the plan was made on a machine that has it: go there, or plan anew")
+    record = read_record(folder)
+    if record is None:  # of a checkout before there were others
+        splits = load_dataset("fashion-mnist" if source is None else source, on_progress=on_progress)
+    elif resume is None and source is not None:
+        splits = load_like(record, source, on_progress)
+    else:
+        splits = load_again(record, source, on_progress)
+    model_config(known, splits)
+    weights = None
+    if known.start is not None and state is None:
+        _, weights, start = _read_model(known.start.model)
+        if start.sha256 != known.start.sha256:
+            raise ModelError(f"the model {known.start.model}, which the plan starts from, has changed: restore it")
+    return RunStart(known, splits, None if known.minutes is None else measure(known, splits), weights, state)
+
+
+def path_of(path: StrPath) -> Path:
+    """Return the path that is meant, which may be bytes behind PathLike."""
+    return Path(os.fsdecode(path))
+
+
+def _check(source: Any, splits: Splits, on_findings: Callable[[Sequence[Finding]], None]) -> None:
+    """Audit images of one's own, tell what was found, and raise DataError for what cannot be trained on."""
+    if isinstance(source, str) and source in NAMED:  # what is in them is known: docs/data-sets.md
+        return
+    findings = audit(splits).findings
+    if findings:
+        on_findings(findings)
+    for finding in findings:
+        if finding.severity == "error":
+            raise DataError(finding.text)
+
+
+def _read_model(model: StrPath) -> tuple[Config, Weights, Start]:
+    """Read a model to start from."""
+    folder = find_model(model)
+    config, network = read_folder(folder)
+    with (folder / "model.safetensors").open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    name = os.path.abspath(model) if os.path.exists(model) else os.fspath(model)  # noqa: PTH100, PTH110 - as find_model
+    return config, network.state_dict(), Start(name, sha256)
+
+
+def _make_plan(
+    recipe: Recipe,
+    minutes: float | None,
+    splits: Splits,
+    seed: int,
+    device: torch.device,
+    started: float,
+    start: Start | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> tuple[Plan, Pace | None]:
+    """Resolve a recipe into a plan; with minutes, of as many epochs as they allow, and with the measured pace."""
+    plan = resolve(recipe, splits.train, seed, device, start=start, preprocessing=preprocessing)
+    model_config(plan, splits)
+    if minutes is None:
+        return plan, None
+    pace = measure(plan, splits)
+    epochs, intervals = fit_to_budget(minutes, started, pace, recipe, splits.train)
+    recipe = with_epochs(recipe, epochs)
+    steps_per_interval, schedule = resolve_schedule(recipe, len(splits.train), intervals)
+    timed = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
+    return replace(plan, **timed, minutes=float(minutes)), pace
