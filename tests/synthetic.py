@@ -1,10 +1,8 @@
 """Which data set can a network learn in seconds? Stripes, whose direction and width are the class."""
 
-from pathlib import Path
-
 import torch
 
-from nin.data.images import LabelledImages, Splits
+from nin.data.images import LabelledImages, Origin, Splits
 
 
 def stripes(images: int, seed: int, channels: int = 1) -> LabelledImages:
@@ -22,4 +20,4 @@ def stripes(images: int, seed: int, channels: int = 1) -> LabelledImages:
 
 def small_splits(test: int = 200) -> Splits:
     """Return 512 training, 128 validation and `test` test images."""
-    return Splits(stripes(512, seed=1), stripes(128, seed=2), stripes(test, seed=3), Path("synthetic"))
+    return Splits(stripes(512, seed=1), stripes(128, seed=2), stripes(test, seed=3), Origin("Stripes", "synthetic"))

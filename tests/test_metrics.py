@@ -13,6 +13,7 @@ from program_around import SETTINGS, program_around
 
 from nin.metrics import (
     calibration,
+    classes_to_list,
     confusion_matrix,
     evaluate_logits,
     fit_temperature,
@@ -66,15 +67,52 @@ def test_recall_and_precision_by_hand():
     true, predicted = torch.tensor(pairs).T
     evaluation = evaluate_logits(F.one_hot(predicted, 3).float(), true, LABELS)
     assert evaluation.recall == (6 / 8, 3 / 4, None)  # the third class has no images
+    assert evaluation.images_per_class == (8, 4, 0)
     assert evaluation.precision == (6 / 7, 3 / 5, None)  # and was never predicted
+
+
+def test_balanced_accuracy_counts_every_class_that_has_images_the_same():
+    true = torch.tensor([0] * 90 + [1] * 10)
+    predicted = torch.tensor([0] * 90 + [1] * 3 + [0] * 7)
+    evaluation = evaluate_logits(F.one_hot(predicted, 3).float(), true, LABELS)
+    assert evaluation.accuracy == 0.93
+    assert evaluation.balanced_accuracy == pytest.approx((1 + 0.3) / 2)
+    equal = evaluate_logits(F.one_hot(predicted[80:], 2).float(), true[80:], LABELS[:2])
+    assert equal.balanced_accuracy == pytest.approx(equal.accuracy), "where classes are equal in size"
+
+
+def test_mistakes_come_most_frequent_first():
+    pairs = torch.tensor([(0, 1)] * 2 + [(2, 0)] * 3 + [(1, 1)] * 9 + [(2, 1)])
+    evaluation = evaluate_logits(F.one_hot(pairs[:, 1], 3).float(), pairs[:, 0], LABELS)
+    assert evaluation.mistakes() == [(2, 0, 3), (0, 1, 2), (2, 1, 1)]
+
+
+def test_a_confusion_matrix_of_many_classes_is_written_as_its_mistakes():
+    true, predicted = torch.arange(101), torch.arange(101)
+    predicted[[3, 7]] = torch.tensor([5, 6])
+    written = evaluate_logits(F.one_hot(predicted, 101).float(), true, tuple(map(str, range(101)))).to_json()
+    assert written["confusion"] is None
+    assert written["mistakes"] == [(3, 5, 1), (7, 6, 1)]
+    assert written["images_per_class"] == (1,) * 101
+    few = evaluate_logits(F.one_hot(predicted[8:108] - 8, 100).float(), true[8:] - 8, tuple(map(str, range(100))))
+    assert few.to_json()["confusion"] == few.confusion
+
+
+def test_of_many_classes_those_of_lowest_recall_are_listed_and_those_without_images_last():
+    recall = [0.5, None, 0.25, 1.0]
+    assert classes_to_list(recall) == [0, 1, 2, 3]
+    assert classes_to_list([None] * 30 + recall + [0.9] * 30)[:4] == [32, 30, 34, 35]
+    assert len(classes_to_list([0.5] * 51)) == 20
 
 
 def test_an_evaluation_as_json_has_everything_but_the_single_images():
     evaluation = evaluate_logits(torch.tensor([[2.0, 1, 0], [0, 3, 1]]), torch.tensor([0, 0]), LABELS)
     content = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
-    assert content.keys() == {field.name for field in fields(evaluation)} - {"probabilities"}
+    own = {field.name for field in fields(evaluation)} - {"probabilities"}
+    assert content.keys() == own | {"mistakes", "images_per_class"}
     assert content["precision"] == [1.0, 0.0, None]
     assert content["confusion"] == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert (content["mistakes"], content["images_per_class"]) == ([[0, 1, 1]], [2, 0, 0])
     assert content["calibration"] == json.loads(json.dumps(asdict(evaluation.calibration)))
 
 

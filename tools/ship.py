@@ -45,10 +45,11 @@ def main(name: Positional[str], spread: tuple[Path, ...], data: Path | None = No
     if run is not None and (run := run.resolve()) not in spread:
         raise NinError(f"--run must be one of the runs of --spread, not {run}")
     splits = fashion_mnist(data)
+    assert splits.test is not None, "Fashion-MNIST has test images"
     planned = read_plan(spread[0] / "plan.json")
     if run is None:
         run = Path("runs", f"ship-{name}")
-        whole = Splits(join(splits.train, splits.validation), splits.validation, splits.test, splits.folder)
+        whole = Splits(join(splits.train, splits.validation), splits.validation, splits.test, splits.origin)
         plan = resolve(planned.recipe, whole.train, SEED, find_device("auto"))
         if not (run / "result.json").exists():
             train(plan, whole, run, name)
@@ -67,6 +68,7 @@ def main(name: Positional[str], spread: tuple[Path, ...], data: Path | None = No
         "test_accuracy": stored.accuracy,
         "test_accuracy_low": stored.accuracy_low,
         "test_accuracy_high": stored.accuracy_high,
+        "test_balanced_accuracy": stored.balanced_accuracy,
         "test_loss": stored.loss,
         "calibration_error": stored.calibration.error,
     }

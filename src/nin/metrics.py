@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 
 MAX_TEMPERATURE = 20.0  # the lowest is 1 over it
 BINS = 15  # of confidence
+LARGEST_MATRIX = 100  # classes whose confusion matrix is written into JSON
+MOST_LISTED, WORST_LISTED = 50, 20  # classes
 # 97.5 % point of Student's t distribution for 1 to 20 degrees of freedom.
 STUDENT_T = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
@@ -40,15 +42,18 @@ class Evaluation:
     """How good predictions are on labelled images.
 
     `accuracy_low` and `accuracy_high` bound the 95 % Wilson interval of the top-1 accuracy, which covers the sample of
-    images and not the seed of the training. `loss` is the mean cross-entropy in nats. `precision` and `recall` have a
-    value for each class, None where no image was predicted as it, or belongs to it. `confusion` has true classes in
-    rows and predicted ones in columns. `probabilities` are (images, classes).
+    images and not the seed of the training. `balanced_accuracy` is the mean recall of the classes that have images, for
+    which rare classes count as much as frequent ones (Brodersen, Ong, Stephan, Buhmann, ICPR 2010, 3121-3124). `loss`
+    is the mean cross-entropy in nats. `precision` and `recall` have a value for each class, None where no image was
+    predicted as it, or belongs to it. `confusion` has true classes in rows and predicted ones in columns.
+    `probabilities` are (images, classes).
     """
 
     images: int
     accuracy: float
     accuracy_low: float
     accuracy_high: float
+    balanced_accuracy: float
     loss: float
     labels: tuple[str, ...]
     precision: tuple[float | None, ...]
@@ -57,10 +62,34 @@ class Evaluation:
     calibration: Calibration
     probabilities: Tensor
 
+    @property
+    def images_per_class(self) -> tuple[int, ...]:
+        """Numbers of images that belong to each class."""
+        return tuple(map(sum, self.confusion))
+
+    def mistakes(self) -> list[tuple[int, int, int]]:
+        """Return (true class, predicted class, images) of every mistake that was made, the most frequent first."""
+        pairs = (
+            (true, predicted, count)
+            for true, row in enumerate(self.confusion)
+            for predicted, count in enumerate(row)
+            if count and true != predicted
+        )
+        return sorted(pairs, key=lambda mistake: -mistake[2])
+
     def to_json(self) -> dict[str, Any]:
-        """Return everything except the probabilities of the single images, as plain values."""
+        """Return everything except the probabilities of the single images, as plain values.
+
+        `confusion` is None for more than 100 classes: it would be a million numbers for a thousand, nearly all of them
+        zero. `mistakes` and `images_per_class` hold the same.
+        """
         values = {name: value for name, value in vars(self).items() if name != "probabilities"}
-        return values | {"calibration": asdict(self.calibration)}
+        return values | {
+            "confusion": self.confusion if len(self.labels) <= LARGEST_MATRIX else None,
+            "mistakes": self.mistakes(),
+            "images_per_class": self.images_per_class,
+            "calibration": asdict(self.calibration),
+        }
 
 
 def evaluate_logits(
@@ -72,15 +101,17 @@ def evaluate_logits(
     correct, images = int(matrix.trace()), len(logits)
     low, high = wilson_interval(correct, images)
     probabilities = logits.softmax(dim=1)
+    recall = _ratios(matrix.diagonal(), matrix.sum(dim=1))
     return Evaluation(
         images=images,
         accuracy=correct / images,
         accuracy_low=low,
         accuracy_high=high,
+        balanced_accuracy=fmean(share for share in recall if share is not None),
         loss=F.cross_entropy(logits, targets).item(),
         labels=labels,
         precision=_ratios(matrix.diagonal(), matrix.sum(dim=0)),
-        recall=_ratios(matrix.diagonal(), matrix.sum(dim=1)),
+        recall=recall,
         confusion=tuple(tuple(row) for row in matrix.tolist()),
         calibration=calibration(probabilities, targets),
         probabilities=probabilities,
@@ -130,6 +161,14 @@ def most_confident_mistakes(
     mistakes = (predicted != targets.to(predicted.device)).nonzero().flatten()
     highest_first = confidence[mistakes].argsort(descending=True, stable=True)
     return mistakes[highest_first[:number]].cpu()
+
+
+def classes_to_list(recall: Sequence[float | None]) -> list[int]:
+    """Return the positions of the classes that a reader is shown: all of up to 50, else the 20 of lowest recall."""
+    positions = range(len(recall))
+    if len(recall) <= MOST_LISTED:
+        return list(positions)
+    return sorted(positions, key=lambda index: 2.0 if (share := recall[index]) is None else share)[:WORST_LISTED]
 
 
 # --- Calibration: are predictions of 80 % right in 80 of 100 cases? ---

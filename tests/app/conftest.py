@@ -5,6 +5,7 @@ from app.program import Nin
 from runs.small import blank_figures, tiny_splits
 
 from nin.data.images import Splits
+from nin.data.load import NAMED
 
 
 @pytest.fixture
@@ -17,7 +18,6 @@ def nin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Splits:
     """Let commands find a small data set in place of Fashion-MNIST, and runs leave blank figures."""
     splits = tiny_splits()
-    for module in ("nin.runs.train", "nin.app.evaluate"):
-        monkeypatch.setattr(f"{module}.fashion_mnist", lambda folder: splits)
+    monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: splits)
     monkeypatch.setattr("nin.runs.run.run_figures", blank_figures)
     return splits

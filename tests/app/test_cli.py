@@ -15,8 +15,8 @@ from nin.app.cli import parse
 def test_options_arrive():
     options = parse(["train", "--recipe", "d2l", "--network", "vgg", "--epochs", "3", "--seed", "5", "--run", "x"])
     assert vars(options) == {
-        "recipe": "d2l", "network": "vgg", "minutes": None, "epochs": 3, "plan": None, "resume": None, "data": None,
-        "run": Path("x"), "seed": 5, "device": None,
+        "source": None, "recipe": "d2l", "network": "vgg", "minutes": None, "epochs": 3, "plan": None, "resume": None,
+        "init_from": None, "validation": None, "test": None, "fit": None, "run": Path("x"), "seed": 5, "device": None,
     }  # fmt: skip
 
 
@@ -46,8 +46,8 @@ def test_help_says_each_default_once(command: str, capsys: pytest.CaptureFixture
         (["train", "--resume", "run", "--seed", "1"], "seed cannot be given with resume"),
         (["train", "--seed", "-1"], "-1"),
         (["train", "--fast"], "--fast"),
-        (["train", "--data", "/nonexistent"], "/nonexistent"),
-        (["data", "--data", "/nonexistent"], "/nonexistent"),
+        (["train", "/nonexistent"], "/nonexistent"),
+        (["data", "/nonexistent"], "/nonexistent"),
         (["summary", "--size", "66"], "from 67x67"),
         (["summary", "--size", "0"], "0"),
         (["summary", "--size", "99999999999999999999"], "99999999999999999999"),

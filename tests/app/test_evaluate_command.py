@@ -12,16 +12,19 @@ import torch
 from app.program import ENVIRONMENT, PROGRAM, Nin
 from msgspec.structs import replace
 
+from nin.app.evaluate import print_evaluation
 from nin.data.images import Splits
 from nin.inference.classifier import Classifier, load
 from nin.inference.find_model import find_model
+from nin.metrics import evaluate_logits
 from nin.networks.nin import NiN
 from nin.runs.evaluate import evaluate
 
 OUT = {"confusion.png", "evaluation.json", "mistakes.png", "reliability.png"}
 FIELDS = {
-    "images", "accuracy", "accuracy_low", "accuracy_high", "loss", "labels", "precision", "recall", "confusion",
-    "calibration", "temperature", "images_per_second", "precision_of_predict",
+    "data", "split", "images", "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "loss", "labels",
+    "precision", "recall", "confusion", "mistakes", "images_per_class", "calibration", "temperature",
+    "images_per_second", "precision_of_predict",
 }  # fmt: skip
 
 
@@ -30,7 +33,7 @@ def model(tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch) -
     """Save a model for the small data set."""
     monkeypatch.setattr("nin.runs.evaluate.SECONDS_OF_TIMING", 0)
     torch.manual_seed(0)
-    config = replace(load("fashion-mnist-fast", device="cpu").config, labels=small_data.test.names, temperature=1.25)
+    config = replace(load("fashion-mnist-fast", device="cpu").config, labels=small_data.train.names, temperature=1.25)
     Classifier(NiN(1, 4), config, device=torch.device("cpu")).save(tmp_path / "model")
     return tmp_path / "model"
 
@@ -38,17 +41,19 @@ def model(tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch) -
 def test_the_evaluation_is_printed_for_people(nin: Nin, model: Path, small_data: Splits):
     answer = nin("evaluate", "--model", model)
     assert (answer.returncode, answer.stderr) == (0, "")
+    assert small_data.test is not None
     found = evaluate(load(model), small_data.test)
     for said in (
-        f"{found.accuracy:.4f} on 40 test images, in float32; 95 % interval",
+        f"{found.accuracy:.4f} on 40 test images of Stripes, in float32; 95 % interval",
+        f"balanced accuracy          {found.balanced_accuracy:.4f}, the mean recall of the classes",
         f"{found.loss:.4f} nats, at temperature 1.250",
         f"expected calibration error {found.calibration.error:.4f} in 15 bins",
         "images/s, in batches of 256",
         "most often mistaken for",
     ):
         assert said in answer.stdout
-    for label in small_data.test.names:
-        assert re.search(rf"{label} ", answer.stdout)
+    for label, images in zip(found.labels, found.images_per_class, strict=True):
+        assert re.search(rf"{label} +. {images} ", answer.stdout)
 
 
 def test_machine_readable_output_is_that_of_the_written_evaluation(
@@ -58,10 +63,29 @@ def test_machine_readable_output_is_that_of_the_written_evaluation(
     assert (answer.returncode, answer.stderr) == (0, "")
     printed = json.loads(answer.stdout)
     assert set(printed) == FIELDS
+    assert (printed["data"], printed["split"]) == ("Stripes", "test")
     assert printed == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert small_data.test is not None
     expected = json.loads(json.dumps(evaluate(load(model), small_data.test).to_json()))
     assert {name: printed[name] for name in expected} == expected
     assert {path.name for path in (tmp_path / "out").iterdir()} == OUT
+
+
+def test_of_many_classes_the_worst_are_printed(capsys: pytest.CaptureFixture[str]):
+    labels = torch.arange(600) % 60
+    predicted = torch.where(labels == 41, 7, labels)
+    predicted[7] = 8
+    names = tuple(f"class {number}" for number in range(61))
+    found = evaluate_logits(torch.nn.functional.one_hot(predicted, 61).float(), labels, names)
+    print_evaluation("mine", load("fashion-mnist-fast", device="cpu"), "validation images of photos", found, 1000.0)
+    printed = capsys.readouterr().out
+    assert "on 600 validation images of photos, in float32" in printed
+    assert "the mean recall of the 60 classes that have images" in printed
+    assert "The 20 of 61 classes with the lowest recall; --json has all:" in printed
+    rows = [line for line in printed.splitlines() if re.search(r"class \d", line)]
+    assert len(rows) == 20
+    assert re.search(r"class 41 +. 10 +. – +. 0\.000 +. class 7, 10 times", rows[0])
+    assert re.search(r"class 7 +. 10 +. 0\.474 +. 0\.900 +. class 8, 1 time ", rows[1])
 
 
 def test_an_existing_folder_is_refused_before_anything_is_computed(nin: Nin, tmp_path: Path):
@@ -75,7 +99,7 @@ def test_an_existing_folder_is_refused_before_anything_is_computed(nin: Nin, tmp
 def test_the_models_of_the_package_are_as_good_as_their_cards_say(
     nin: Nin, fashion_mnist_folder: str, tmp_path: Path, model: str
 ):
-    answer = nin("evaluate", "--model", model, "--data", fashion_mnist_folder, "--json", "--out", tmp_path / "out")
+    answer = nin("evaluate", fashion_mnist_folder, "--model", model, "--json", "--out", tmp_path / "out")
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
     card = (find_model(model) / "README.md").read_text(encoding="utf-8")
@@ -98,7 +122,7 @@ def test_the_models_of_the_package_are_as_good_as_their_cards_say(
     not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("unshare")), reason="needs root, to mount"
 )
 @pytest.mark.parametrize(
-    "command", ["summary", "evaluate --json --model fashion-mnist-fast --data FOLDER"], ids=["summary", "evaluate"]
+    "command", ["summary", "evaluate FOLDER --json --model fashion-mnist-fast"], ids=["summary", "evaluate"]
 )
 def test_where_nothing_can_be_written_what_writes_nothing_works(command: str, fashion_mnist_folder: str):
     read_only = """

@@ -183,7 +183,7 @@ def test_a_fifth_of_an_epoch_trains_and_reports(
         return splits._replace(validation=splits.validation.first(2000), test=splits.test.first(1000))
 
     monkeypatch.setattr("nin.runs.train.fashion_mnist", fewer_to_evaluate)
-    answer = nin("train", "--epochs", "0.2", "--data", fashion_mnist_folder, "--run", tmp_path / "run")
+    answer = nin("train", "--epochs", "0.2", fashion_mnist_folder, "--run", tmp_path / "run")
     assert answer.returncode == 0, answer.stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["validation_accuracy"] > 0.7, "seeds 0, 1 and 2 gave 0.78 to 0.82"

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -162,7 +161,7 @@ def test_eight_threads_leave_the_programs_warnings_alone_and_get_the_right_image
         pixels[20 + index : 100, 25:75] = rng.integers(0, 200, 3)
         contents.append(encoded(Image.fromarray(pixels), ("PNG", "JPEG", "TIFF", "WEBP", "GIF")[index % 5]))
 
-    def answer(index: int) -> torch.Tensor:
+    def answer(index: int) -> np.ndarray:
         return prepare_garment(read_photo(contents[index % 20])).image
 
     expected = [answer(index) for index in range(20)]
@@ -170,7 +169,7 @@ def test_eight_threads_leave_the_programs_warnings_alone_and_get_the_right_image
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(answer, range(400)))
     assert list(warnings.filters) == before
-    assert all(torch.equal(image, expected[index % 20]) for index, image in enumerate(found))
+    assert all(np.array_equal(image, expected[index % 20]) for index, image in enumerate(found))
     with pytest.warns(UserWarning, match="its own"):
         warnings.warn("its own", UserWarning, stacklevel=1)
 
@@ -278,7 +277,7 @@ def test_whatever_a_file_holds_it_becomes_an_image_or_one_line(anywhere: Path, c
         message = str(error)
     else:
         assert shown.image.shape == (channels, 28, 28)
-        assert shown.image.dtype == torch.uint8
+        assert shown.image.dtype == np.uint8
         return
     assert message.isprintable()
     assert message.startswith(str(anywhere))

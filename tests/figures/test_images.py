@@ -14,7 +14,7 @@ from figures.reading import (
     written,
 )
 
-from nin.figures.images import IMAGES_PER_CLASS, prediction, sample
+from nin.figures.images import IMAGES_PER_CLASS, MOST_CLASSES, prediction, sample
 from nin.figures.style import to_png
 from nin.networks.registry import NIN_CELLS
 
@@ -38,6 +38,14 @@ def test_the_sample_shows_no_more_images_than_fit_in_a_row() -> None:
     labels = torch.zeros(IMAGES_PER_CLASS + 1, dtype=torch.int64)
     (axes,) = sample(random_images(IMAGES_PER_CLASS + 1), labels, NAMES[:1]).axes
     assert np.asarray(axes.images[0].get_array()).shape == (30, 30 * IMAGES_PER_CLASS, 3)
+
+
+def test_of_many_classes_the_sample_shows_the_first() -> None:
+    labels = torch.arange(MOST_CLASSES + 5)
+    names = [f"class {index}" for index in range(len(labels))]
+    (axes,) = sample(random_images(len(labels), 3), labels, names).axes
+    assert np.asarray(axes.images[0].get_array()).shape == (30 * MOST_CLASSES, 30 * IMAGES_PER_CLASS, 3)
+    assert [label.get_text() for label in axes.get_yticklabels()] == names[:MOST_CLASSES]
 
 
 def test_a_prediction_says_right_or_wrong_in_words_and_names_both_classes_and_the_confidence() -> None:

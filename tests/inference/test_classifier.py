@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from PIL import Image
 
 import nin
+from nin.choices import Fit
+from nin.data.preparation import Preparation, prepare
 from nin.data.preprocessing import Preprocessing
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.classifier import Classifier, Prediction
@@ -101,6 +103,28 @@ def test_colour_images_have_three_channels():
     assert made.logits(Image.new("RGB", (60, 40), "red")).shape == (1, 4)
     with pytest.raises(NinError, match=r"images, 3, height, width.*not \(2, 1, 8, 8\)"):
         made.logits(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+def test_photos_are_prepared_as_the_config_says(fit: Fit, tmp_path: Path):
+    preparation = Preparation("photo", fit)
+    colour = Preprocessing(67, (0.4, 0.5, 0.6), (0.3, 0.3, 0.3))
+    made = classifier(replace(CONFIG, preprocessing=colour, image_size=40, preparation=preparation))
+    photo = Image.effect_mandelbrot((90, 50), (-2, -1, 1, 1), 100).convert("RGB")
+    photo.paste((250, 240, 20), (0, 0, 20, 50))
+    photo.save(tmp_path / "one.png")
+    image = torch.from_numpy(prepare(photo, preparation, 3, 40).image)
+    assert torch.equal(made.logits(tmp_path / "one.png"), made.logits(image))
+    assert torch.equal(made.logits(photo), made.logits(image))
+    garment = Classifier(made.network, replace(made.config, preparation=Preparation("garment")), device=CPU)
+    assert not torch.equal(garment.logits(photo), made.logits(photo))
+
+
+def test_light_and_dark_of_photos_that_are_no_garments_are_swapped_only_when_asked():
+    made = classifier(replace(CONFIG, preparation=Preparation("photo")))
+    bright = Image.new("L", (40, 60), 255)
+    assert [made.predict(bright, invert=how)[0].inverted for how in ("auto", "no", "yes")] == [False, False, True]
+    assert made.predict(bright) == made.predict(torch.full((28, 28), 255, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("given", [[], [[]], iter(())])

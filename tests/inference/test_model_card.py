@@ -12,10 +12,12 @@ from nin.inference.model_folder import Config
 CONFIG = Config("nin", Preprocessing(67, (0.3,), (0.4,)), 28, ("shirt", "shoe"), temperature=1.25)
 RESULT = {
     "parameters": 1_992_166,
+    "evaluated": "test",
     "test_images": 10_000,
     "test_accuracy": 0.9412,
     "test_accuracy_low": 0.9364,
     "test_accuracy_high": 0.9457,
+    "test_balanced_accuracy": 0.9021,
     "test_loss": 0.1834,
     "calibration_error": 0.0123,
     "seconds": 3000.0,
@@ -23,6 +25,10 @@ RESULT = {
 ENVIRONMENT = {
     "command": "nin train --recipe long", "nin": "0.1.0", "torch": "2.13.0", "processor": "a processor", "threads": 2,
     "started": "2026-11-22T10:00:00+00:00",
+    "data": {
+        "name": "Fashion-MNIST", "images": {"train": 55_000, "validation": 5000, "test": 10_000}, "width": 28,
+        "height": 30, "preparation": "made light on dark",
+    },
 }  # fmt: skip
 
 
@@ -31,9 +37,32 @@ def test_the_card_says_what_was_measured_and_how():
     for said in (
         "0.9412", "0.9364 to 0.9457", "10,000 images", "1.250", "0.0123", "1,992,166", "shirt, shoe", "67x67",
         'nin.load("fashion-mnist")', "Over three seeds.\n\nFrom one run.", "nin train --recipe long", "50.0 minutes",
+        "| balanced test accuracy | 0.9021", "On Fashion-MNIST:", "grey images of 28x30 pixels",
+        "photos, which are made light on dark", "55,000 images, with 5,000 for validation",
+        "No choice was made by the test images",
     ):  # fmt: skip
         assert said in page
     assert "None" not in page
+
+
+def test_without_test_images_the_card_gives_the_figures_of_the_validation_images_and_says_that_they_flatter():
+    result = {name.replace("test", "validation"): value for name, value in RESULT.items()} | {"evaluated": "validation"}
+    result |= {name: None for name in RESULT if name.startswith("test")}
+    page = model_card(CONFIG, result, ENVIRONMENT)
+    for said in (
+        "| validation accuracy | 0.9412, 95 % interval 0.9364 to 0.9457 on 10,000 images",
+        "| balanced validation accuracy | 0.9021", "There were no test images", "flatter",
+        "than the validation images do",
+    ):  # fmt: skip
+        assert said in page
+    assert "None" not in page
+    assert "test accuracy" not in page
+
+
+def test_a_long_list_of_classes_is_cut():
+    page = model_card(replace(CONFIG, labels=tuple(f"class {number}" for number in range(1000))), RESULT, ENVIRONMENT)
+    assert "class 48, class 49 and 950 more, which `config.json` has." in page
+    assert "class 50" not in page
 
 
 def test_its_head_is_what_the_hub_reads():

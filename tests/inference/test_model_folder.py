@@ -19,7 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import nin
+from nin.data.preparation import Preparation
 from nin.errors import FileError, ModelError
+from nin.inference.find_model import find_model
 from nin.inference.model_folder import read_folder, save_folder
 from nin.networks.batch_norm import with_batch_norm
 from nin.networks.nin import NiN
@@ -30,6 +32,7 @@ PLAIN_CONFIG = {
     "preprocessing": {"size": 67, "mean": [0.3], "std": [0.4]},
     "image_size": 28,
     "labels": ["a", "b", "c", "d"],
+    "preparation": {"kind": "garment", "fit": "pad"},
     "temperature": 1.5,
 }
 HOTTER = replace(CONFIG, temperature=2.0)
@@ -52,6 +55,19 @@ def test_the_folder_has_the_textbooks_tensor_names_and_its_config(tmp_path: Path
     config, loaded = read_folder(tmp_path / "model")
     assert config == CONFIG
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_how_photos_are_prepared_is_kept_with_the_model(tmp_path: Path):
+    config = replace(CONFIG, preparation=Preparation("photo", "crop"))
+    classifier(config).save(tmp_path)
+    assert config_of(tmp_path) == PLAIN_CONFIG | {"preparation": {"kind": "photo", "fit": "crop"}}
+    assert nin.load(tmp_path).config == config
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-fast"])
+def test_a_config_that_does_not_say_how_photos_are_prepared_is_of_garments(name: str):
+    assert "preparation" not in (find_model(name) / "config.json").read_text()
+    assert nin.load(name).config.preparation == Preparation("garment")
 
 
 def test_half_precision_is_read_as_float32(tmp_path: Path):
@@ -311,6 +327,10 @@ def hostile(folder: Path, header: bytes, length: int | None = None) -> None:
         (lambda f: reconfigure(f, labels=list(map(str, range(100_001)))), "from 1 to 100,000 labels"),
         (lambda f: reconfigure(f, mean=[1e999]), "not JSON|finite|number"),
         (lambda f: reconfigure(f, mean=[0.1, 0.2]), "a value for each channel"),
+        (lambda f: reconfigure(f, preparation="garment"), "preparation"),
+        (lambda f: reconfigure(f, preparation={"kind": "shirt"}), "shirt"),
+        (lambda f: reconfigure(f, preparation={"kind": "photo", "fit": "zoom"}), "zoom"),
+        (lambda f: reconfigure(f, preparation={"kind": "photo", "zoom": 2}), "zoom"),
         (lambda f: reconfigure(f, temperature=0), "temperature"),
         (lambda f: reconfigure(f, size=10**6), "config.json .* size must be from"),
         (lambda f: reconfigure(f, image_size=0), "image_size must be from"),

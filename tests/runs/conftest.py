@@ -4,6 +4,7 @@ import pytest
 from runs.small import blank_figures, tiny_splits
 
 from nin.data.images import Splits
+from nin.data.load import NAMED
 
 
 @pytest.fixture
@@ -16,5 +17,5 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_data(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> Splits:
     """Let `nin.train` find a small data set in place of Fashion-MNIST, and leave blank figures."""
     splits = tiny_splits()
-    monkeypatch.setattr("nin.runs.train.fashion_mnist", lambda folder: splits)
+    monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: splits)
     return splits

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from PIL import Image
 from synthetic import stripes
 
-from nin.data.images import LabelledImages, Splits
+from nin.data.images import LabelledImages, Origin, Splits
 from nin.training.plan import Plan, resolve
 from nin.training.recipe import Recipe
 
@@ -18,14 +18,13 @@ CPU = torch.device("cpu")
 RECIPE = Recipe("small", epochs=2.0, batch_size=32, muon_learning_rate=0.0, learning_rate=0.05)
 
 
-def tiny_splits(folder: str = "synthetic") -> Splits:
+def tiny_splits(place: str = "synthetic") -> Splits:
     """Return 128 training, 32 validation and 40 test images; four of the test images have a wrong label."""
     test = stripes(40, seed=3)
     labels = test.labels.clone()
     labels[:4] = (labels[:4] + 1) % 4
-    return Splits(
-        stripes(128, seed=1), stripes(32, seed=2), LabelledImages(test.images, labels, test.names), Path(folder)
-    )
+    wrong = LabelledImages(test.images, labels, test.names)
+    return Splits(stripes(128, seed=1), stripes(32, seed=2), wrong, Origin("Stripes", place))
 
 
 def tiny_plan(splits: Splits, seed: int = 0, **changes: object) -> Plan:

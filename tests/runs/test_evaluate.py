@@ -5,7 +5,7 @@ import time
 
 import pytest
 import torch
-from synthetic import stripes
+from synthetic import small_splits, stripes
 
 from nin.data.images import LabelledImages
 from nin.data.preprocessing import Preprocessing
@@ -15,7 +15,7 @@ from nin.inference.model_folder import Config
 from nin.networks.initialisation import initialise
 from nin.networks.nin import NiN
 from nin.runs import evaluate as module
-from nin.runs.evaluate import evaluate, images_per_second
+from nin.runs.evaluate import evaluate, evaluated_split, images_per_second
 
 TEST = stripes(120, seed=3)
 
@@ -43,8 +43,8 @@ def test_every_figure_follows_from_the_predictions(classifier: Classifier):
         of_class = [guess for guess, label in zip(predicted, TEST.labels.tolist(), strict=True) if label == number]
         assert found.recall[number] == pytest.approx(of_class.count(number) / len(of_class))
     assert set(json.loads(json.dumps(found.to_json()))) == {
-        "images", "accuracy", "accuracy_low", "accuracy_high", "loss", "labels", "precision", "recall", "confusion",
-        "calibration",
+        "images", "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "loss", "labels", "precision",
+        "recall", "confusion", "mistakes", "images_per_class", "calibration",
     }  # fmt: skip
 
 
@@ -54,11 +54,36 @@ def test_a_classifier_that_predicts_in_bf16_is_evaluated_in_float32(classifier: 
     assert fast.precision == "bfloat16"
 
 
+def test_classes_are_matched_by_name_in_whatever_order_they_come(classifier: Classifier):
+    names = tuple(reversed(TEST.names))
+    found = evaluate(classifier, LabelledImages(TEST.images, 3 - TEST.labels, names))
+    assert found.to_json() == evaluate(classifier, TEST).to_json()
+
+
+def test_images_may_be_of_some_of_the_classes_only(classifier: Classifier):
+    some = TEST.subset(TEST.labels >= 2)
+    found = evaluate(classifier, LabelledImages(some.images, some.labels - 2, TEST.names[2:]))
+    assert found.to_json() == evaluate(classifier, some).to_json()
+    assert found.labels == TEST.names
+    assert found.recall[:2] == (None, None)
+    assert found.balanced_accuracy == pytest.approx(sum(share for share in found.recall if share is not None) / 2)
+
+
 def test_images_of_other_classes_or_channels_are_refused(classifier: Classifier):
-    with pytest.raises(ModelError, match=r"classes are narrow upright.*the images' a, b, c, d.*its own classes"):
-        evaluate(classifier, LabelledImages(TEST.images, TEST.labels, ("a", "b", "c", "d")))
+    names = ("wide level", "a", "b\n", "narrow level")
+    with pytest.raises(ModelError, match=r"does not know a, b\\n: its classes are narrow upright, .*its own classes"):
+        evaluate(classifier, LabelledImages(TEST.images, TEST.labels, names))
+    many = LabelledImages(TEST.images, TEST.labels, tuple(f"class {number}" for number in range(1000)))
+    with pytest.raises(ModelError, match=r"class 8, class 9 and 990 more: its classes"):
+        evaluate(classifier, many)
     with pytest.raises(NinError, match=r"\(images, 1, height, width\)"):
         evaluate(classifier, stripes(5, seed=1, channels=3))
+
+
+def test_without_test_images_the_validation_images_are_evaluated():
+    splits = small_splits()
+    assert evaluated_split(splits) == ("test", splits.test)
+    assert evaluated_split(splits._replace(test=None)) == ("validation", splits.validation)
 
 
 def test_the_speed_is_that_of_predicting(classifier: Classifier, monkeypatch: pytest.MonkeyPatch):

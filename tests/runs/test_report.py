@@ -60,15 +60,9 @@ def run(tmp_path: Path, drawn: Path) -> Path:
         "ended": "finished",
         "troubles": [],
         "epochs": 2,
-        "test_images": 3000,
-        "test_accuracy": 0.92134,
-        "test_accuracy_low": 0.91589,
-        "test_accuracy_high": 0.92645,
+        "evaluated": "test",
         "validation_accuracy": 0.9184,
-        "test_loss": 0.2345,
         "temperature": 0.81,
-        "calibration_error": 0.0123,
-        "validation_loss": 0.24,
         "parameters": 1_992_166,
         "multiply_adds": 53_978_112,
         "images_per_second": 1040.4,
@@ -78,7 +72,18 @@ def run(tmp_path: Path, drawn: Path) -> Path:
     }
     write_json(tmp_path / "result.json", result)
     evaluation = {
+        "split": "test",
+        "images": 3000,
+        "accuracy": 0.92134,
+        "accuracy_low": 0.91589,
+        "accuracy_high": 0.92645,
+        "balanced_accuracy": 0.8712,
+        "loss": 0.2345,
         "confusion": [[900, 60, 40], [0, 1000, 0], [113, 0, 887]],
+        "mistakes": [[2, 0, 113], [0, 1, 60], [0, 2, 40]],
+        "images_per_class": [1000, 1000, 1000],
+        "recall": [0.9, 1.0, 0.887],
+        "precision": [0.888, 0.943, None],
         "calibration": {"counts": [1000, 2000], "confidence": [0.4, 0.9], "accuracy": [0.5, 0.9], "error": 0.0333},
     }
     write_json(tmp_path / "evaluation.json", evaluation)
@@ -94,7 +99,21 @@ def run(tmp_path: Path, drawn: Path) -> Path:
         "processor": "A processor",
         "device": "cpu",
         "threads": 2,
-        "data": "/usr/share/datasets/fashion-mnist",
+        "data": {
+            "name": "Fashion-MNIST",
+            "place": "/usr/share/datasets/fashion-mnist",
+            "images": {"train": 55_000, "validation": 5000, "test": 3000},
+            "width": 28,
+            "height": 28,
+            "channels": 1,
+            "order": "of the data set",
+            "cut": {"validation": 0.0833},
+            "cut_seed": 0,
+            "preparation": "made light on dark",
+            "unreadable_photos": 0,
+            "unreadable": [],
+            "notes": [],
+        },
         "names": NAMES,
     }
     write_json(tmp_path / "environment.json", environment)
@@ -104,6 +123,11 @@ def run(tmp_path: Path, drawn: Path) -> Path:
 def change(file: Path, **values: Any) -> None:
     """Put other values into a JSON file."""
     write_json(file, read_json(file) | values)
+
+
+def change_data(run: Path, **values: Any) -> None:
+    """Put other values into what the run knows of its data."""
+    change(run / "environment.json", data=read_json(run / "environment.json")["data"] | values)
 
 
 class Page(HTMLParser):
@@ -146,6 +170,9 @@ class Page(HTMLParser):
 
 def test_the_result_opens_the_page(run: Path) -> None:
     text = Page(render(run)).text
+    assert "NiN on Fashion-MNIST, recipe quick" in text
+    assert "Balanced accuracy is the same, as the classes are equal in size." in text
+    assert "no test images" not in text
     assert "Test accuracy 0.921 95 % interval 0.916 to 0.926." in text
     assert "It covers the test sample only, 3,000 images, and not the seed: another seed gives another accuracy" in text
     for said in (
@@ -159,6 +186,97 @@ def test_the_result_opens_the_page(run: Path) -> None:
         assert text.index(said) < text.index("Sample data")
     assert "interrupted" not in text
     assert "warning" not in text
+
+
+def test_where_classes_differ_in_size_balanced_accuracy_stands_beside_accuracy(run: Path) -> None:
+    change(run / "evaluation.json", images_per_class=[1000, 20, 1000])
+    text = Page(render(run)).text
+    assert "Balanced accuracy 0.871 : the mean of the classes’ recall" in text
+    assert "equal in size" not in text
+
+
+def test_a_run_without_test_images_says_so_and_that_its_figures_flatter(run: Path) -> None:
+    change(run / "evaluation.json", split="validation")
+    change_data(run, images={"train": 900, "validation": 100})
+    html = render(run)
+    text = Page(html).text
+    for said in (
+        "Validation accuracy 0.921 95 % interval",
+        "There were no test images.",
+        "on which the temperature was fitted",
+        "flatter",
+        "900 for training, 100 for validation, none for testing",
+        "Some validation images, drawn at random.",
+        "Confusion matrix of the validation images",
+        "The validation images that were classified wrongly",
+    ):
+        assert said in text
+    assert "Test accuracy" not in text
+    assert "test images" not in html.replace("There were no test images", "")
+    assert "NiN on Fashion-MNIST: validation accuracy 0.921" in text, "the title"
+
+
+def test_the_data_are_described(run: Path) -> None:
+    text = Page(render(run)).text
+    for said in (
+        "Data Fashion-MNIST Images 55,000 for training, 5,000 for validation, 3,000 for testing; held out of the "
+        "training images by seed 0: 8.33 % for validation Size 28×28 pixels each, grey",
+        "Classes 3; their order: of the data set Photos made light on dark",
+    ):
+        assert said in text
+    assert "Unreadable" not in text
+    assert "Notes" not in text
+    unreadable = [[f"cats/{number}.jpg", "cut off"] for number in range(100)]
+    change_data(
+        run, name="my photos", channels=3, width=131, height=99, cut={}, unreadable_photos=2000,
+        unreadable=unreadable, notes=["eval is taken as test", "1, 2, 10 would differ"],
+    )  # fmt: skip
+    html = render(run)
+    text = Page(html).text
+    for said in (
+        "NiN on my photos, recipe quick", "131×99 pixels each, in colour", "3,000 for testing Size",
+        "eval is taken as test 1, 2, 10 would differ", "2,000 photos, left out cats/0.jpg : cut off", "and 1,980 more",
+    ):  # fmt: skip
+        assert said in text
+    assert "Fashion-MNIST" not in html
+
+
+@pytest.mark.parametrize("classes", [31, 1000])
+def test_many_classes_are_told_by_their_worst_mistakes(run: Path, classes: int) -> None:
+    names = [f"class {number}" for number in range(classes)]
+    change(run / "environment.json", names=names)
+    change(
+        run / "evaluation.json",
+        confusion=None if classes > 100 else [[1] * classes] * classes,
+        mistakes=[[number % classes, (number + 3) % classes, 40 - number] for number in range(40)],
+        images_per_class=[50] * classes,
+        recall=[1.0] * (classes - 1) + [0.25],
+        precision=[1.0] * classes,
+    )
+    html = render(run)
+    text = Page(html).text
+    assert "Most frequent mistake: class 0 taken for class 3, 40 times" in text
+    assert (
+        "The most frequent mistakes True class Predicted class Images Share of the class class 0 class 3 40 80.0 %"
+        in text
+    )
+    assert "11 22.0 %" in text
+    assert "10 20.0 %" not in text, "30 are listed"
+    assert "The confusion matrix in numbers" not in text
+    if classes > 50:
+        assert "The 20 classes of lowest recall Class Images Recall Precision class 999 50 0.250 1.000" in text
+    else:
+        assert "Each class in numbers Class Images Recall Precision class 0 50 1.000 1.000" in text
+    shown = f"the first 20 of {classes:,} classes"
+    assert f"The first training images of {shown}." in text
+    sample = next(attributes["alt"] or "" for tag, attributes in Page(html).elements if tag == "img")
+    assert sample.endswith("class 18, class 19.")
+    assert shown in sample
+
+
+def test_a_run_that_started_from_a_model_says_so(run: Path) -> None:
+    change(run / "plan.json", start={"model": "fashion-mnist", "sha256": "0"})
+    assert "Initialisation the weights of fashion-mnist , but for a new last block" in Page(render(run)).text
 
 
 def test_sections_stand_in_the_textbooks_order(run: Path) -> None:
@@ -177,8 +295,9 @@ def test_network_epochs_plan_and_environment_are_there(run: Path) -> None:
     assert "Seed 7" in text
     assert "bfloat16 in training, float32 in evaluation" in text
     environment = read_json(run / "environment.json")
-    for key in ("command", "commit", "python", "torch", "numpy", "platform", "processor", "data"):
+    for key in ("command", "commit", "python", "torch", "numpy", "platform", "processor"):
         assert environment[key] in text
+    assert "Data /usr/share/datasets/fashion-mnist" in text
 
 
 def test_the_textbooks_recipe_is_told_in_words(run: Path) -> None:
@@ -223,7 +342,8 @@ def test_a_baseline_says_that_it_is_one(run: Path) -> None:
 @pytest.mark.parametrize("ended", ["interrupted", "dead"])
 def test_a_run_without_a_validation_has_a_page(run: Path, ended: str) -> None:
     write_json_lines(run / "metrics.jsonl", [])
-    change(run / "result.json", ended=ended, epochs=0, images_per_second=None, test_loss=None, training_seconds=0)
+    change(run / "result.json", ended=ended, epochs=0, images_per_second=None, training_seconds=0)
+    change(run / "evaluation.json", loss=None)
     text = Page(render(run)).text
     assert {"interrupted": "interrupted after 0 of 2 epochs", "dead": "died after 0 of 2 epochs"}[ended] in text
     assert "ended before its first validation" in text
@@ -235,11 +355,10 @@ def test_the_calibration_and_the_mistakes_are_shown_and_a_run_without_mistakes_s
     assert "Expected calibration error: 0.033" in text
     assert "classified wrongly with the highest confidence" in text
     (run / "figures" / "mistakes.png").unlink()
-    write_json(
-        run / "evaluation.json", read_json(run / "evaluation.json") | {"confusion": [[9, 0, 0], [0, 9, 0], [0, 0, 9]]}
-    )
+    change(run / "evaluation.json", confusion=[[9, 0, 0], [0, 9, 0], [0, 0, 9]], mistakes=[])
     text = Page(render(run)).text
     assert "classified wrongly" not in text
+    assert "The most frequent mistakes" not in text
     assert "Most frequent mistake: none." in text
 
 
@@ -307,11 +426,15 @@ def test_figures_are_whole_sized_and_described(run: Path) -> None:
 def test_markup_in_the_files_is_text_on_the_page(run: Path) -> None:
     hostile = "\"><script>alert('1')</script><img src=http://example.org/x>"
     change(run / "result.json", ended="dead", troubles=[hostile], network=hostile)
-    change(run / "environment.json", command=hostile, data=hostile, commit=hostile, names=[hostile, "a", "b"])
+    change(run / "environment.json", command=hostile, commit=hostile, names=[hostile, "a", "b"])
+    change_data(
+        run, name=hostile, place=hostile, order=hostile, preparation=hostile, notes=[hostile], unreadable_photos=1,
+        unreadable=[[hostile, hostile]],
+    )  # fmt: skip
     page = Page(render(run))
     assert "script" not in {tag for tag, _ in page.elements}
     assert [tag for tag, _ in page.elements].count("img") == len(FIGURES)
-    assert page.text.count("<script>alert('1')</script>") >= 6
+    assert page.text.count("<script>alert('1')</script>") >= 14
     assert (page.unmatched, page.open) == ([], [])
 
 
@@ -351,17 +474,26 @@ def test_a_file_cut_short_is_named(run: Path, name: str) -> None:
     ("name", "unused"),
     [
         ("plan.json", {"num_classes", "schedule"}),
-        ("result.json", {"validation_loss", "calibration_error"}),
+        ("result.json", {"evaluated"}),
         ("evaluation.json", set()),
         ("environment.json", set()),
     ],
 )
 def test_every_missing_key_is_named_with_its_file(run: Path, name: str, unused: set[str]) -> None:
     change(run / "result.json", ended="interrupted")
+    change(run / "evaluation.json", images_per_class=[1000, 20, 1000])
     whole = read_json(run / name)
     for key in whole.keys() - unused:
         write_json(run / name, {other: value for other, value in whole.items() if other != key})
         assert f"{run / name} has no {key!r}" in refusal(run)
+
+
+def test_every_missing_key_of_the_data_is_named(run: Path) -> None:
+    change_data(run, unreadable_photos=1, unreadable=[["cats/0.jpg", "cut off"]])
+    whole = read_json(run / "environment.json")
+    for key in whole["data"]:
+        change(run / "environment.json", data={other: value for other, value in whole["data"].items() if other != key})
+        assert f"{run / 'environment.json'} has no {key!r}" in refusal(run)
 
 
 def test_a_missing_key_of_a_validation_is_named(run: Path) -> None:
@@ -388,7 +520,11 @@ def test_a_run_of_version_0_1_is_one_line_that_says_so(run: Path) -> None:
     "spoil",
     [
         lambda run: write_json(run / "result.json", [1, 2]),
-        lambda run: change(run / "result.json", test_accuracy="high"),
+        lambda run: change(run / "evaluation.json", accuracy="high"),
+        lambda run: change(run / "evaluation.json", mistakes=[[0, 3, 5]]),
+        lambda run: change(run / "evaluation.json", recall=[1.0]),
+        lambda run: change(run / "environment.json", data="/data"),
+        lambda run: change_data(run, channels=2),
         lambda run: change(run / "result.json", seconds=None),
         lambda run: change(run / "evaluation.json", confusion=[[1, 2, 3, 4]]),
         lambda run: change(run / "result.json", troubles=3),
@@ -414,7 +550,11 @@ def test_the_page_never_scrolls_sideways(run: Path, width: int) -> None:
     if browser is None:
         pytest.skip("chromium is not installed")
     change(run / "result.json", ended="dead", troubles=["the loss of /a/path" + 30 * "/longer" + " became nan."])
-    change(run / "environment.json", data="/data" + 30 * "/longer", command="nin train --run " + 60 * "deeper/")
+    long = "/data" + 30 * "/longer"
+    change(run / "environment.json", command="nin train --run " + 60 * "deeper/", names=["W" * 99, "a", "b"])
+    change_data(
+        run, name=long, place=long, notes=[long], unreadable_photos=1, unreadable=[[long, long]], preparation=long
+    )
     page = render(run).replace("<details>", "<details open>")
     measure = "const d = this.contentDocument.documentElement; document.title = `${this.clientWidth} ${d.scrollWidth}`"
     frame = (

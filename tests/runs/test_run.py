@@ -49,6 +49,7 @@ FILES = {
     "plan.json",
     "report.html",
     "result.json",
+    "split.json",
 }
 
 
@@ -122,7 +123,7 @@ def test_the_plan_is_on_the_disk_before_the_first_step(tmp_path: Path):
     def look(training: Training, folder: Path) -> None:
         assert training.step == 0
         assert read_plan(folder / "plan.json") == training.plan
-        assert files(folder) == {"plan.json", "environment.json"}
+        assert files(folder) == {"plan.json", "split.json", "environment.json"}
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -161,7 +162,7 @@ def test_a_plan_for_other_images_is_refused_before_anything_is_made(tmp_path: Pa
     missing = "mps" if torch.cuda.is_available() else "cuda"
     with pytest.raises(OptionError, match=f"device {missing} is not available"):
         run_plan(replace(plan, device=missing), SPLITS, tmp_path / "run")
-    two = Splits(*(stripes(64, seed=1, channels=2) for _ in range(3)), SPLITS.folder)
+    two = Splits(*(stripes(64, seed=1, channels=2) for _ in range(3)), SPLITS.origin)
     with pytest.raises(OptionError, match="1 or 3 channels"):
         run_plan(tiny_plan(two), two, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -310,7 +311,7 @@ def test_a_run_whose_folder_and_data_have_names_that_are_no_utf_8_ends_with_its_
     command = os.fsdecode(b"nin train --run caf\xe9")
     result = run_plan(tiny_plan(splits, epochs=0.25), splits, folder, command=command)
     assert files(folder) == FILES
-    assert read(folder, "environment.json")["data"] == "/dat\\udce9"
+    assert read(folder, "environment.json")["data"]["place"] == "/dat\\udce9"
     assert "nin train --run caf\\udce9" in (folder / "report.html").read_text(encoding="utf-8")
     assert nin.load(result.folder / "model").labels == SPLITS.train.names
 
@@ -318,7 +319,7 @@ def test_a_run_whose_folder_and_data_have_names_that_are_no_utf_8_ends_with_its_
 @pytest.mark.slow
 def test_a_data_set_of_one_class_ends_with_a_report_too(tmp_path: Path):
     splits = tiny_splits()
-    one = Splits(*(replace_labels(part) for part in splits[:3]), splits.folder)
+    one = Splits(*(replace_labels(part) for part in splits[:3]), splits.origin)
     result = run_plan(tiny_plan(one, epochs=0.5), one, tmp_path / "run")
     assert result.test_accuracy == 1
     assert "Most frequent mistake: none." in (tmp_path / "run" / "report.html").read_text()

@@ -14,13 +14,14 @@ from synthetic import small_splits
 
 import nin
 from nin.data.images import Splits
+from nin.data.load import NAMED
 from nin.errors import NinError, OptionError
 from nin.files import write_json
 from nin.runs.train import choose_recipe, train
 from nin.training.budget import Pace
 from nin.training.events import Event, Step
 from nin.training.plan import Plan, read_plan
-from nin.training.recipe import Recipe, named_recipe
+from nin.training.recipe import Recipe, for_images, named_recipe
 
 # --- The plan ---
 
@@ -39,8 +40,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
             train(**options)
         return plans.pop()
 
-    monkeypatch.setattr("nin.runs.train.fashion_mnist", lambda folder: small_splits())
-    monkeypatch.setattr("nin.runs.train.measure", lambda plan, data: Pace(step=1.0, validation=1.0, ending=8.0))
+    monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: small_splits())
+    monkeypatch.setattr("nin.runs.start.measure", lambda plan, data: Pace(step=1.0, validation=1.0, ending=8.0))
     monkeypatch.setattr("nin.runs.train.run_plan", stop)
     return plan_of
 
@@ -49,22 +50,22 @@ def test_without_a_length_quick_takes_five_minutes_and_the_others_their_own_epoc
     assert planned().minutes == 5
     for name in ("long", "long-67", "d2l"):
         plan = planned(recipe=name)
-        assert (plan.minutes, plan.recipe) == (None, named_recipe(name))
+        assert (plan.minutes, plan.recipe) == (None, for_images(named_recipe(name), 512))
 
 
 def test_minutes_become_the_epochs_that_fit(planned: Callable[..., Plan]):
     plan = planned(recipe="long", minutes=2.0)
     assert plan.minutes == 2
-    # 512 images are two steps of a second, and validated after each epoch.
-    assert plan.recipe.epochs == pytest.approx((120 - 8) / 3, abs=1)
-    assert plan.steps == int(plan.recipe.epochs * 2)
+    # 512 images are sixteen steps of a second, and validated after each epoch.
+    assert plan.recipe.epochs == pytest.approx((120 - 8) / 17, abs=1)
+    assert plan.steps == int(plan.recipe.epochs * 16)
     assert plan.schedule[-1] == (plan.steps, 0.0)
 
 
 def test_options_are_in_the_plan(planned: Callable[..., Plan]):
     plan = planned(recipe="d2l", network="vgg", epochs=3.0, seed=7, device="cpu")
-    assert plan.recipe == named_recipe("d2l", "vgg", 3.0)
-    assert (plan.seed, plan.device, plan.steps) == (7, "cpu", 12)
+    assert plan.recipe == for_images(named_recipe("d2l", "vgg", 3.0), 512)
+    assert (plan.seed, plan.device, plan.steps) == (7, "cpu", 48)
 
 
 def test_options_beside_a_recipe_of_ones_own_replace_what_it_says(planned: Callable[..., Plan]):
@@ -148,13 +149,13 @@ def test_a_stopped_run_is_resumed_to_the_weights_of_its_plan_replayed(tmp_path: 
 
 def test_an_existing_run_folder_is_refused_before_the_data_is_looked_for(tmp_path: Path):
     with pytest.raises(NinError, match="is there already"):
-        train(run=tmp_path, data=tmp_path / "nowhere")
+        train(tmp_path / "nowhere", run=tmp_path)
 
 
 @pytest.mark.usefixtures("small_data")
-def test_fewer_images_than_a_batch_are_refused_before_a_folder_is_made(tmp_path: Path):
+def test_fewer_images_than_ones_own_batch_are_refused_before_a_folder_is_made(tmp_path: Path):
     with pytest.raises(OptionError, match="a batch of 256 needs as many training images, and there are 128"):
-        train(epochs=1.0, run=tmp_path / "run")
+        train(recipe=replace(RECIPE, batch_size=256), run=tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
@@ -165,7 +166,7 @@ def test_wrong_options_from_python_are_one_line_each():
 import nin, json
 for options in json.loads(input()):
     try:
-        nin.train(**options, data="/nonexistent")
+        nin.train("/nonexistent", **options)
     except nin.NinError as error:
         print(error)
 """

@@ -84,7 +84,7 @@ def test_minutes_that_are_too_few_are_one_line_with_a_number_that_is_enough():
 
 @pytest.mark.slow
 def test_the_measured_pace_is_that_of_real_steps(splits: Splits):
-    few = Splits(splits.train.first(64), splits.validation.first(60), splits.test.first(20), splits.folder)
+    few = Splits(splits.train.first(64), splits.validation.first(60), splits.test.first(20), splits.origin)
     plan = resolve(replace(quick(epochs=1.0), batch_size=8), few.train, 0, CPU)
     began = time.monotonic()
     pace = measure(plan, few)

@@ -58,7 +58,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 def few(splits: Splits, images: int) -> Splits:
     """Return so many training images, and as many as matter little to validate on."""
-    return Splits(splits.train.first(images), splits.validation.first(32), splits.test.first(32), splits.folder)
+    return Splits(splits.train.first(images), splits.validation.first(32), splits.test.first(32), splits.origin)
 
 
 # --- Learning, and what is reported ---
@@ -68,7 +68,7 @@ def few(splits: Splits, images: int) -> Splits:
 @pytest.mark.slow
 def test_it_learns_from_any_seed_and_the_final_network_keeps_what_was_learnt(splits: Splits, seed: int):
     # With the last ReLU in training, a class map dies for half of the seeds, and the accuracy ends at 0.45 to 0.81.
-    data = Splits(splits.train.first(192), splits.validation.first(64), splits.test, splits.folder)
+    data = Splits(splits.train.first(192), splits.validation.first(64), splits.test, splits.origin)
     plan = resolve(replace(NIN, epochs=3.0, batch_size=16), data.train, seed, CPU)
     run = Training(initial_network(plan), data.train, data.validation, plan)
     list(run.fit())

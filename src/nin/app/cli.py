@@ -16,7 +16,7 @@ import tyro
 
 from nin.app.options import Command
 from nin.app.streams import complain, mute
-from nin.errors import NinError
+from nin.errors import NinError, OptionError
 
 STARTED = time.monotonic()  # before torch is imported, which takes its part of the minutes
 
@@ -62,6 +62,8 @@ def run_command(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"nin {version('network-in-network')}")
         return 0
+    if "" in arguments:
+        raise OptionError('an argument is empty: leave it out, or give "." for this folder')
     options = parse(arguments)
     module = importlib.import_module(f"nin.app.{type(options).__name__.lower()}")  # imports torch
     return module.main(options)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nin.app.streams import mute
+from nin.data.audit import Finding
 from nin.device import usable_threads
 from nin.text import duration
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation
@@ -20,14 +22,17 @@ WIDTH = 300  # of tables, where no terminal sets one
 
 
 class Progress:
-    """Shows a training as it runs, in a `with` block: on a live bar, or as plain lines where there is no terminal."""
+    """Shows reading and training as they run, in a `with` block: on live bars, or as plain lines without a terminal.
 
-    def __init__(self) -> None:
-        console = Console()
+    What is not the command's result goes to stderr where `stderr` says so, as for commands that print JSON.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        console = Console(stderr=stderr)
         self.bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
-            progress.TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} images/s "),
+            progress.TextColumn("{task.fields[figures]}"),
             progress.TimeRemainingColumn(),
             progress.TextColumn("left"),
             console=console,
@@ -35,6 +40,7 @@ class Progress:
             transient=True,
         )
         self.last_line = time.monotonic()
+        self.reading: dict[str, progress.TaskID] = {}
 
     def __enter__(self) -> "Progress":
         self.bar.start()
@@ -51,9 +57,27 @@ class Progress:
             self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
             return
         try:
-            print(line, flush=True)
+            print(line, file=self.bar.console.file, flush=True)
         except OSError:
             mute()
+
+    def read(self, what: str, done: int, total: int) -> None:
+        """Show how far the reading of data is; a total of 0 is not known yet."""
+        figures = f"{done:,} of {total:,}" if total else f"{done:,}"
+        if what not in self.reading:
+            self.reading[what] = self.bar.add_task(what, total=total or None, figures=figures)
+        task = self.reading[what]
+        self.bar.update(task, completed=done, total=total or None, figures=figures, visible=not done == total > 0)
+        now = time.monotonic()
+        if self.bar.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self.print(f"{what}: {figures}")
+
+    def found(self, findings: Sequence[Finding]) -> None:
+        """Print what is wrong with the data, and leave notes to `nin data`; an error is printed when it is raised."""
+        for finding in findings:
+            if finding.severity == "warning":
+                self.print(f"{finding.severity}: {finding.text}")
 
     def start(self, training: Training, folder: Path) -> None:
         """Print what will be done, and where."""
@@ -73,7 +97,7 @@ class Progress:
                 f"The plan is for {plan.threads} threads and this machine has {usable_threads()}: it trains with "
                 "those, and the weights may differ in their last bits."
             )
-        self.task = self.bar.add_task("epoch 0", total=plan.steps, loss=float("nan"), speed=0.0)
+        self.task = self.bar.add_task("epoch 0", total=plan.steps, figures="")
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -82,7 +106,8 @@ class Progress:
         match event:
             case Step(step, epoch, loss, speed):
                 name = f"epoch {epoch:.2f}/{of_epochs}"
-                self.bar.update(self.task, description=name, completed=step, loss=loss, speed=speed)
+                figures = f"loss {loss:.3f}  {speed:,.0f} images/s "
+                self.bar.update(self.task, description=name, completed=step, figures=figures)
                 now = time.monotonic()
                 if self.bar.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
                     self.last_line = now

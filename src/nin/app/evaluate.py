@@ -1,64 +1,84 @@
-"""How is `nin evaluate` carried out? Prints how good a model is on the test images."""
+"""How is `nin evaluate` carried out? Prints how good a model is on labelled images."""
 
 import json
 
 from rich.table import Table
 from rich.text import Text
 
-from nin.app.console import print_table
+from nin.app.console import Progress, print_table
 from nin.app.options import Evaluate
-from nin.data.fashion_mnist import fashion_mnist
 from nin.files import write, write_json
 from nin.inference.classifier import Classifier, load
-from nin.metrics import Evaluation
+from nin.metrics import Evaluation, classes_to_list
 from nin.runs.evaluate import BATCH, evaluate, images_per_second
 from nin.runs.folder import new_folder, refuse_existing
+from nin.runs.held_out import images_to_evaluate
+from nin.text import printable
 
 
 def main(options: Evaluate) -> int:
-    """Evaluate a model on the test split, print the result and, with --out, write it with its figures."""
+    """Evaluate a model on images, print the result and, with --out, write it with its figures."""
     if options.out is not None:
         refuse_existing(options.out)
     classifier = load(options.model, device=options.device)
-    test = fashion_mnist(options.data).test
-    evaluation = evaluate(classifier, test)
-    speed = images_per_second(classifier, test.images)
-    values = evaluation.to_json() | {
-        "temperature": classifier.config.temperature,
-        "images_per_second": speed,
-        "precision_of_predict": classifier.precision,
-    }
+    with Progress(stderr=True) as progress:
+        name, split, images = images_to_evaluate(options.source, options.model, classifier.config, progress.read)
+    name = printable(name)
+    evaluation = evaluate(classifier, images)
+    speed = images_per_second(classifier, images.images)
+    values = (
+        {"data": name, "split": split}
+        | evaluation.to_json()
+        | {
+            "temperature": classifier.config.temperature,
+            "images_per_second": speed,
+            "precision_of_predict": classifier.precision,
+        }
+    )
     if options.out is not None:
         from nin.figures.style import to_png  # matplotlib takes time, and a folder that it can write
         from nin.runs.figures import evaluation_figures
 
         new_folder(options.out)
-        for name, figure in evaluation_figures(evaluation, test).items():
-            write(options.out / name, to_png(figure))
+        for file, figure in evaluation_figures(evaluation, images).items():
+            write(options.out / file, to_png(figure))
         write_json(options.out / "evaluation.json", values)
     if options.json:
         print(json.dumps(values, indent=2))
         return 0
-    _print_evaluation(options.model, classifier, evaluation, speed)
+    print_evaluation(options.model, classifier, f"{split} images of {name}", evaluation, speed)
     if options.out is not None:
         print(f"figures                    {options.out}")
     return 0
 
 
-def _print_evaluation(model: str, classifier: Classifier, found: Evaluation, speed: float) -> None:
+def print_evaluation(model: str, classifier: Classifier, images: str, found: Evaluation, speed: float) -> None:
+    """Print how good a model is on images, such as "test images of Fashion-MNIST"."""
     config, interval = classifier.config, f"{found.accuracy_low:.4f} to {found.accuracy_high:.4f}"
     size = config.preprocessing.size
     print(f"model                      {model}: {config.architecture} at {size}x{size}")
-    print(f"top-1 accuracy             {found.accuracy:.4f} on {found.images:,} test images, in float32; 95 % interval "
-          f"{interval} (Wilson; it covers the test sample, not the seed)")  # fmt: skip
+    print(f"top-1 accuracy             {found.accuracy:.4f} on {found.images:,} {images}, in float32; 95 % interval "
+          f"{interval} (Wilson; it covers the sample of images, not the seed)")  # fmt: skip
+    having = sum(share is not None for share in found.recall)
+    classes = "the classes" if having == len(found.labels) else f"the {having:,} classes that have images"
+    print(f"balanced accuracy          {found.balanced_accuracy:.4f}, the mean recall of {classes}")
     print(f"loss                       {found.loss:.4f} nats, at temperature {config.temperature:.3f}")
     print(f"expected calibration error {found.calibration.error:.4f} in {len(found.calibration.counts)} bins")
     print(f"speed                      {speed:,.0f} images/s, in batches of {BATCH}, in {classifier.precision}")
-    table = Table("class", "precision", "recall", "most often mistaken for")
-    for row, (label, precision, recall) in enumerate(zip(found.labels, found.precision, found.recall, strict=True)):
-        wrong = {name: count for name, count in zip(found.labels, found.confusion[row], strict=True) if name != label}
-        name = max(wrong, key=wrong.__getitem__, default=None)
-        often = f"{name}, {wrong[name]} times" if name is not None and wrong[name] else "–"
-        shares = ("–" if share is None else f"{share:.3f}" for share in (precision, recall))
-        table.add_row(*map(Text, (label, *shares, often)))
+    _print_classes(found)
+
+
+def _print_classes(found: Evaluation) -> None:
+    """Print a table of the classes; of many, of those of lowest recall."""
+    listed, images = classes_to_list(found.recall), found.images_per_class
+    if len(listed) < len(found.labels):
+        print(f"The {len(listed)} of {len(found.labels):,} classes with the lowest recall; --json has all:")
+    often: dict[int, str] = {}
+    for true, predicted, count in reversed(found.mistakes()):
+        often[true] = f"{found.labels[predicted]}, {count:,} {'time' if count == 1 else 'times'}"
+    table = Table("class", "images", "precision", "recall", "most often mistaken for")
+    for index in listed:
+        shares = ("–" if share is None else f"{share:.3f}" for share in (found.precision[index], found.recall[index]))
+        row = (found.labels[index], f"{images[index]:,}", *shares, often.get(index, "–"))
+        table.add_row(*map(Text, row))
     print_table(table)

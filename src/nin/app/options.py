@@ -77,7 +77,8 @@ class Predict:
     """print machine-readable output: a list with one object per photo."""
     explain: Annotated[Path | None, hint("FILE", "", "draw the photos beside their class maps, as a new PNG.")] = None
     invert: Invert = "auto"
-    """whether to swap light and dark: auto does where the border is bright, as Fashion-MNIST is light on black."""
+    """whether to swap light and dark: auto does where the border is bright, for models trained on Fashion-MNIST, which is
+    light on black."""
     device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
 
 
@@ -117,7 +118,7 @@ class Data:
     test: Annotated[float | None, hint("SHARE", "0.1, or 0 for a source that is split", TEST)] = None
     fit: Annotated[str | None, hint("pad|crop|stretch", "pad", FIT)] = None
     size: Annotated[int, hint("PIXELS", "67", "side of the squares that photos become.")] = 67
-    report: Annotated[Path | None, hint("FILE", "", "write what was found, with the images, as a new HTML page.")] = None
+    report: Annotated[Path | None, hint("FILE", "", "write what was found as a new HTML page.")] = None
     json: bool = False
     """print machine-readable output: one JSON object."""
 

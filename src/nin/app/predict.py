@@ -12,6 +12,7 @@ from rich.text import Text
 from nin.app.console import print_table
 from nin.app.options import Predict
 from nin.app.streams import complain
+from nin.choices import Invert
 from nin.data.photo import find_photos
 from nin.errors import OptionError
 from nin.files import write
@@ -38,7 +39,7 @@ def main(options: Predict) -> int:
     if options.json:
         print(json.dumps([_plain(photo, answer) for photo, answer in answers], indent=2))
     elif good:
-        _print_predictions(good)
+        _print_predictions(good, options.invert)
     if options.explain is not None and good:
         from nin.figures.style import to_png  # matplotlib takes time
 
@@ -53,7 +54,7 @@ def _plain(photo: Path, answer: Prediction | Exception) -> dict[str, Any]:
     return {"photo": str(photo)} | (asdict(answer) if isinstance(answer, Prediction) else {"error": str(answer)})
 
 
-def _print_predictions(answers: list[tuple[Path, Prediction]]) -> None:
+def _print_predictions(answers: list[tuple[Path, Prediction]], invert: Invert) -> None:
     table = Table(Column("photo", overflow="fold"), "label", "probability", "then")
     for photo, prediction in answers:
         likeliest = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])[:TOP]
@@ -62,6 +63,6 @@ def _print_predictions(answers: list[tuple[Path, Prediction]]) -> None:
         # As Text: in a str rich would read markup.
         table.add_row(*map(Text, (printable(str(photo)), label, first, then)))
     print_table(table)
-    if inverted := sum(prediction.inverted for _, prediction in answers):
+    if invert == "auto" and (inverted := sum(prediction.inverted for _, prediction in answers)):
         print(f"{inverted} of {len(answers)} were inverted, as the training images are light on black; --invert no "
               "turns that off.")  # fmt: skip

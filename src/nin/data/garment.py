@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-import torch
-from jaxtyping import UInt8
 from PIL import Image, ImageFilter, ImageOps
-from torch import Tensor
 
 from nin.choices import Invert
 from nin.data.photo import defects_of
@@ -17,9 +14,15 @@ from nin.errors import OptionError
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An image as the network's training images were, and whether light and dark were swapped for that."""
+    """An image as the network's training images were.
 
-    image: UInt8[Tensor, "channels side side"]
+    Attributes:
+        image: uint8, (channels, side, side).
+        inverted: whether light and dark were swapped for that.
+
+    """
+
+    image: np.ndarray  # without jaxtyping: importing it takes half as long as all that decodes photos
     inverted: bool
 
 
@@ -36,28 +39,39 @@ def prepare_garment(photo: Image.Image, channels: int = 1, side: int = 28, inver
         OptionError: channels other than 1 or 3, a side below 1, or another `invert`.
 
     """
+    check_options(channels, side, invert)
+    with defects_of("the photo"):
+        rgb = on_white(photo)
+        rgb = upright(rgb, orientation_of(photo))
+        rgb = rgb.reduce(max(1, max(rgb.size) // (16 * side)))  # what follows then costs little, whatever the size
+        # The mean brightness of the border is below 105 for all 60,000 of Fashion-MNIST.
+        inverted = invert == "yes" or (invert == "auto" and float(border(rgb.convert("L")).mean()) >= 128)
+        if rgb.size != (side, side):
+            rgb = _fit(rgb, side)
+        return as_prepared(rgb, channels, inverted)
+
+
+def check_options(channels: int, side: int, invert: str) -> None:
+    """Raise OptionError for channels other than 1 or 3, a side below 1, or an `invert` that is none."""
     if channels not in (1, 3) or side < 1 or invert not in get_args(Invert):
         raise OptionError(
             f"channels must be 1 or 3, side at least 1, and invert one of {', '.join(get_args(Invert))}, "
             f"not {channels}, {side} and {invert!r}"
         )
-    with defects_of("the photo"):
-        rgb = on_white(photo)
-        rgb = upright(rgb, orientation_of(photo))
-        rgb = rgb.reduce(max(1, max(rgb.size) // (16 * side)))  # what follows then costs little, whatever the size
-        inverted = invert == "yes" or (invert == "auto" and _border(rgb) >= 128)
-        if rgb.size != (side, side):
-            rgb = _fit(rgb, side)
-        if inverted:
-            rgb = ImageOps.invert(rgb)
-        pixels = np.array(rgb if channels == 3 else rgb.convert("L"))
-    return Prepared(torch.from_numpy(pixels).view(side, side, channels).permute(2, 0, 1).contiguous(), inverted)
 
 
-def _border(rgb: Image.Image) -> float:
-    """Return the mean brightness of the outermost pixels, 0 to 255: below 105 for all 60,000 of Fashion-MNIST."""
-    grey = np.asarray(rgb.convert("L"))
-    return float(np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]]).mean())
+def as_prepared(photo: Image.Image, channels: int, inverted: bool) -> Prepared:
+    """Return a square photo, RGB or "L", as an image of so many channels, its light and dark swapped if `inverted`."""
+    photo = ImageOps.invert(photo) if inverted else photo
+    pixels = np.asarray(photo if channels == 3 else photo.convert("L"))
+    return Prepared(pixels.reshape(*pixels.shape[:2], channels).transpose(2, 0, 1).copy(), inverted)
+
+
+def border(photo: Image.Image) -> np.ndarray:
+    """Return the outermost pixels of a photo: uint8, (pixels, channels)."""
+    pixels = np.asarray(photo)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
 def _fit(rgb: Image.Image, side: int) -> Image.Image:

@@ -88,6 +88,7 @@ class Origin:
         place: the folder that they were read from, or what they were in memory.
         source: what was given to `nin.data.load.load_dataset`, where it was text; None for images in memory.
         preparation: how photos become images like these.
+        channels: what photos were asked to become; None where their colour decided.
         order: where the order of the classes comes from, in words.
         cut: the splits that were not given, but cut from the training images, and the share of them that each is.
         seed: of that.
@@ -102,6 +103,7 @@ class Origin:
     place: str = "memory"
     source: str | None = None
     preparation: Preparation = field(default_factory=lambda: Preparation("photo"))
+    channels: int | None = None
     order: str = "as given"
     cut: Mapping[Part, float] = field(default_factory=dict)
     seed: int = 0

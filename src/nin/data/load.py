@@ -1,7 +1,7 @@
 """How does any source become training, validation and test images? One function for names, folders, arrays, the hub."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -12,29 +12,24 @@ from jaxtyping import Int64
 
 from nin.choices import Fit, Part
 from nin.data.arrays import from_arrays
-from nin.data.cifar10 import cifar10
-from nin.data.fashion_mnist import fashion_mnist
+from nin.data.cifar10 import CIFAR10, cifar10
+from nin.data.fashion_mnist import FASHION_MNIST, fashion_mnist
 from nin.data.folder import list_folder
 from nin.data.huggingface import is_dataset, list_dataset, open_dataset
 from nin.data.idx_folder import is_idx_folder, read_idx_folder
 from nin.data.image_cache import cached_photos
 from nin.data.images import LabelledImages, Origin, Splits
 from nin.data.listing import Listing
-from nin.data.mnist import mnist
+from nin.data.mnist import MNIST, mnist
 from nin.data.preparation import Preparation
+from nin.data.progress import Progress, no_progress
 from nin.data.splitting import edge, groups_of_equal, stratified_order
 from nin.errors import DataError, OptionError
 from nin.text import printable
 
-Progress = Callable[[str, int, int], None]
-
-NAMED: Mapping[str, Callable[..., Splits]] = {"fashion-mnist": fashion_mnist, "cifar10": cifar10, "mnist": mnist}
+NAMED: dict[str, Callable[..., Splits]] = {"fashion-mnist": fashion_mnist, "cifar10": cifar10, "mnist": mnist}
 SHARE = 0.1  # of the images, that validation and test get by default
 SIZE = 67  # pixels a side: what the recipe quick trains at
-
-
-def no_progress(what: str, done: int, total: int) -> None:
-    """Do nothing."""
 
 
 def load_dataset(
@@ -86,7 +81,7 @@ def load_dataset(
         if fit is not None and source == "fashion-mnist":
             raise OptionError("fit is for photos of your own: Fashion-MNIST has its authors' preparation; leave it out")
         return _origin(NAMED[source](on_progress=on_progress), source=source)
-    preparation = preparation or Preparation("photo", fit or "pad")
+    preparation = preparation or Preparation("photo", fit or "pad")  # pyright: ignore[reportArgumentType] - checked
     given = read_source(source, size, preparation, channels, seed, on_progress)
     return given if isinstance(given, Splits) else _divide(given, validation, test, seed)
 
@@ -152,17 +147,15 @@ def read_source(
 
 def _named_files(folder: Path) -> str | None:
     """Return the named set whose files lie in a folder, if there is one: Fashion-MNIST's and MNIST's differ inside."""
-    for name, holds in (("cifar10", cifar10_files), ("fashion-mnist", fashion_mnist_files), ("mnist", mnist_files)):
-        if holds(folder):
-            return name
-    return None
+    files = {"fashion-mnist": FASHION_MNIST, "cifar10": CIFAR10, "mnist": MNIST}
+    return next((name for name, one in files.items() if one.holds(folder)), None)
 
 
 def _in_memory(parts: dict[Part, LabelledImages], origin: Origin, *, is_split: bool) -> Given:
     pool = parts["train"]
     groups = groups_of_equal(pool.images)
     order = stratified_order(pool.labels.numpy(force=True), groups, origin.seed)
-    own = {name: part for name, part in parts.items() if name != "train"}
+    own: dict[Part, LabelledImages] = {name: part for name, part in parts.items() if name != "train"}
     return Given(pool, order, groups, own, is_split, origin)
 
 
@@ -186,9 +179,7 @@ def _from_photos(
             pieces.append(members[stratified_order(listing.labels[positions[members]], groups[members], seed)])
         return np.concatenate(pieces)
 
-    cached = cached_photos(
-        listing, preparation, size, channels=channels, order=order, variant=f"seed {seed}", on_progress=on_progress
-    )
+    cached = cached_photos(listing, preparation, size, channels=channels, order=order, on_progress=on_progress)
     labels, keys = listing.labels[cached.positions], np.array(listing.keys, dtype=object)[cached.positions]
     images = LabelledImages(cached.images, torch.from_numpy(labels), listing.names, keys)
     here = part_of[cached.positions]
@@ -197,6 +188,7 @@ def _from_photos(
         place=listing.place,
         source=source,
         preparation=preparation,
+        channels=channels,
         order=listing.order,
         seed=seed,
         unreadable=cached.unreadable,

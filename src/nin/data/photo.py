@@ -106,7 +106,10 @@ def _file_bytes(path: Path) -> bytes:
         raise PhotoError("a pipe, socket or device; save the photo as a file and name that")
     try:
         with path.open("rb") as file:
-            return _within_bounds(file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else b"", status.st_size)
+            # No more than a bit over what it should hold: each time, `read` allocates all that it is asked for.
+            most = 0 if status.st_size > MAX_BYTES else min(MAX_BYTES, max(status.st_size, 2**16)) + 1
+            data = file.read(most)
+            return _within_bounds(data if len(data) < most else data + file.read(MAX_BYTES + 1 - most), status.st_size)
     except OSError as error:
         raise PhotoError(f"it cannot be read ({error.strerror}); check its permissions") from None
 

@@ -32,13 +32,17 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Return an image of any mode and size as new RGB of 8 bits, on white where it is transparent, as shops photograph.
+    """Return an image of any mode and size as RGB of 8 bits, on white where it is transparent, as shops photograph.
+
+    One that is plain RGB already is returned as it is.
 
     Raises:
         PhotoError: it has no pixels, or more than MAX_PIXELS, or floats that are not finite. Pillow may raise anything.
 
     """
     check_size(image.size)
+    if type(image) is Image.Image and image.mode == "RGB" and not image.info:
+        return image
     covered = image.tile[0][1] if isinstance(image, GifImageFile) and image.tile else None
     image.load()
     if image.mode[0] in "IF":

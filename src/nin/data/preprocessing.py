@@ -12,6 +12,8 @@ from torch import Tensor
 from nin.data.images import LabelledImages
 from nin.errors import OptionError
 
+MOST_BYTES = 256 * 10**6  # to take statistics of
+
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How uint8 images become a network's input.
@@ -85,10 +87,17 @@ def preprocessing_for(images: LabelledImages, size: int, *, normalise: bool = Tr
 def channel_statistics(
     images: UInt8[Tensor, "images channels height width"],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel over all images, of pixel values scaled to 0..1."""
-    channels = images.transpose(0, 1).flatten(1)
-    # Counting the 256 values is exact and needs no copy of the data set as floats.
-    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).double()
+    """Return mean and standard deviation of each channel over all images, of pixel values scaled to 0..1.
+
+    Of more than 256 MB, those of so many images, at even steps, stand for all: a second instead of minutes.
+    """
+    images = images[:: max(1, -(-images.nbytes // MOST_BYTES))]
+    # Counting the 256 values is exact, and in parts needs no copy of the data set, which may be larger than memory.
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.long, device=images.device)
+    for part in images.split(1000):
+        channels = part.transpose(0, 1).flatten(1)
+        counts += torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
+    counts = counts.double()
     values = torch.arange(256, dtype=torch.double, device=images.device) / 255
     shares = counts / counts.sum(dim=1, keepdim=True)
     mean = shares @ values

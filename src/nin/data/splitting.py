@@ -1,6 +1,7 @@
 """Which images are held out? A stratified split, by a seed, with equal images on one side."""
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -34,6 +35,13 @@ def hold_out(images: LabelledImages, positions: Int64[np.ndarray, "held_out"]) -
     return images.subset(~mask), images.subset(mask)
 
 
+def split_apart(images: LabelledImages, validation: int) -> tuple[LabelledImages, LabelledImages]:
+    """Split as `split` does, with equal images on one side, so that validation may have a few more."""
+    groups = groups_of_equal(images.images)
+    order = stratified_order(images.labels.numpy(force=True), groups)
+    return hold_out(images, order[: edge(groups, order, validation)])
+
+
 def stratified_order(
     labels: Int64[np.ndarray, "images"], groups: Int64[np.ndarray, "images"] | None = None, seed: int = 0
 ) -> Int64[np.ndarray, "images"]:
@@ -54,7 +62,7 @@ def stratified_order(
     rank = np.empty(count)  # a group's position in its shuffled class, from 0 to 1
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     edges = np.flatnonzero(np.diff(labels[by_class], prepend=-1, append=-1))
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         members = by_class[begin:end]
         upto = np.cumsum(sizes[members])
         rank[members] = (upto - sizes[members] / 2) / upto[-1]
@@ -72,5 +80,6 @@ def edge(groups: Int64[np.ndarray, "images"] | None, order: Int64[np.ndarray, "i
 def groups_of_equal(images: UInt8[Tensor, "images channels height width"]) -> Int64[np.ndarray, "images"]:
     """Return a number for each image, the same for two images exactly if all their pixels are."""
     numbers: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(image.contiguous().numpy(force=True), digest_size=16).digest() for image in images)
+    pixels = (image.contiguous().numpy(force=True).data for image in images)
+    digests = (hashlib.blake2b(image, digest_size=16).digest() for image in pixels)
     return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], dtype=np.int64)

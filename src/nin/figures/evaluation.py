@@ -1,23 +1,32 @@
 """Which classes are confused, and can the confidence be trusted? Confusion matrix and reliability diagram."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.style import context
 
-from nin.figures.style import BLUE, GREY, INK, STYLE, fit_line, settle_layout
+from nin.figures.style import BLUE, GREY, INK, STYLE, WIDTH, fit_line, settle_layout
 from nin.metrics import Calibration, wilson_interval
 
-CELL = 0.6  # inches a side
+MOST_NUMBERS = 20  # classes whose matrix is drawn with numbers: with more they could not be read
+MOST_NAMES = 40  # classes whose names stand beside a matrix without numbers
+CELL = 0.6  # inches a side, with its number in it
 DIAGONAL = "#d3e2f1"
+SIDE = 5.1  # inches of a matrix without numbers
+PIXELS = 330  # a side of that, at most: smaller ones could not be seen
+MISTAKES = 15  # listed beside it
+ORANGES = ListedColormap(matplotlib.colormaps["Oranges"](np.linspace(0.25, 0.95, 256)))  # without what looks like white
 
 
-@context(["default", STYLE])
 def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix, with the recall of each class at the end of its row.
+    """Draw a confusion matrix: in numbers up to 20 classes; beyond, in shades beside its most frequent mistakes.
 
     The shades of orange are for mistakes alone: on one scale with the much larger diagonal, all mistakes would look
     the same.
@@ -29,6 +38,12 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
     """
     counts = np.array(matrix, dtype=np.int64)
     mistakes = np.where(np.eye(len(names), dtype=bool), 0, counts)
+    return _in_numbers(counts, mistakes, names) if len(names) <= MOST_NUMBERS else _in_shades(mistakes, names)
+
+
+@context(["default", STYLE])
+def _in_numbers(counts: np.ndarray, mistakes: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draw every number in its cell, and the recall of each class at the end of its row."""
     most = max(1, int(mistakes.max()))
     side = CELL * len(names)
     figure = Figure(figsize=(side + 2.4, side + 1.4), layout="constrained")
@@ -54,6 +69,52 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return settle_layout(figure)
+
+
+@context(["default", STYLE])
+def _in_shades(mistakes: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draw the mistakes as pixels, of one cell each or of the most frequent of several, and list the first of all."""
+    classes = len(names)
+    figure = Figure(figsize=(WIDTH, SIDE + 0.9), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(SIDE, WIDTH - SIDE))
+    cells = -(-classes // PIXELS)  # a side of a pixel
+    padded = np.pad(mistakes, (0, -classes % cells))
+    pooled = padded.reshape(len(padded) // cells, cells, -1, cells).max(axis=(1, 3))
+    end = len(padded) - 0.5
+    place: dict[str, Any] = {"extent": (-0.5, end, end, -0.5), "interpolation": "nearest"}
+    left.imshow(np.ma.masked_equal(np.eye(len(pooled)), 0), cmap=ListedColormap([DIAGONAL]), **place)
+    most = max(2, int(mistakes.max()))
+    norm, ticks = PowerNorm(0.5, vmin=1, vmax=most), np.unique(np.rint(np.linspace(1, math.sqrt(most), 5) ** 2))
+    shades = left.imshow(np.ma.masked_equal(pooled, 0), cmap=ORANGES, norm=norm, **place)
+    left.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5))
+    if classes <= MOST_NAMES:
+        labels = [fit_line(name, 1.1, 6) for name in names]
+        left.set_xticks(range(classes), labels, rotation=90, fontsize=6)
+        left.set_yticks(range(classes), labels, fontsize=6)
+        left.tick_params(length=0)
+    left.xaxis.tick_top()
+    left.xaxis.set_label_position("top")
+    numbered = "" if classes <= MOST_NAMES else ", by its number from 0"
+    left.set(xlabel="predicted class" + numbered, ylabel="true class" + numbered)
+    left.spines[:].set(visible=True, color=GREY)
+    figure.colorbar(shades, ax=left, location="bottom", shrink=0.6, aspect=40, ticks=ticks, label="images mistaken")
+    _list_mistakes(right, mistakes, names)
+    return settle_layout(figure)
+
+
+def _list_mistakes(axes: Axes, mistakes: np.ndarray, names: Sequence[str]) -> None:
+    """Draw a bar for each of the most frequent mistakes, under its classes."""
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MISTAKES]
+    found = [(*divmod(int(place), len(names)), int(mistakes.flat[place])) for place in order if mistakes.flat[place]]
+    axes.set_title("most frequent mistakes: true → predicted" if found else "no mistakes", fontsize=9, loc="left")
+    for row, (true, predicted, count) in enumerate(found):
+        axes.barh(row, count, 0.32, color="#f28e3c")
+        half = (WIDTH - SIDE - 1) / 2
+        pair = f"{fit_line(names[true], half, 8)} → {fit_line(names[predicted], half, 8)}"
+        axes.text(0, row - 0.42, pair, fontsize=8, va="center")
+        axes.annotate(str(count), (count, row), (3, 0), textcoords="offset points", fontsize=8, va="center")
+    axes.set(ylim=(MISTAKES - 0.5, -0.8), xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 @context(["default", STYLE])

@@ -14,7 +14,7 @@ from nin.figures.class_maps import draw_class_map, scale_maximum
 from nin.figures.style import GREEN, RED, STYLE, WIDTH, add_panel, fit_line, rgb_pixels, settle_layout
 from nin.networks.registry import CellGrid
 
-IMAGES_PER_CLASS = 14  # of a sample
+IMAGES_PER_CLASS, MOST_CLASSES = 14, 20  # of a sample
 IMAGES_PER_ROW = 6  # of predictions
 HEADLINE, IMAGE, ROW = 0.55, 1.2, 2.05  # heights in inches: the headline, an image, an image with its text
 MAP_STEP = 1.05 * IMAGE  # inches from the top of an image to the top of the class map below it
@@ -24,7 +24,8 @@ MAP_STEP = 1.05 * IMAGE  # inches from the top of an image to the top of the cla
 def sample(
     images: UInt8[Tensor, "images channels height width"], labels: Int64[Tensor, "images"], names: Sequence[str]
 ) -> Figure:
-    """Draw the first images of each class, one row per class; the row of a class without images stays blank."""
+    """Draw the first images of each of the first 20 classes, a row each, blank for a class without images."""
+    names = names[:MOST_CLASSES]
     height, width = (side + 2 for side in images.shape[2:])  # a gap of two pixels
     mosaic = np.full((len(names) * height, IMAGES_PER_CLASS * width, 3), 255, dtype=np.uint8)
     for row in range(len(names)):

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from nin.choices import DeviceName, Invert, Precision
-from nin.data.garment import prepare_garment
+from nin.data.preparation import prepare
 from nin.device import fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.find_model import find_model
@@ -50,13 +50,13 @@ class Classifier:
     - a tensor or array, (images, channels, height, width) or (channels, height, width); grey ones also (images, height,
       width) or (height, width): uint8, or floats from 0 to 1. They must look like the training images, and are only
       resized;
-    - a photo: a path, the bytes of a file, a binary file object, or a PIL image: prepared by
-      `nin.data.garment.prepare_garment`;
+    - a photo: a path, the bytes of a file, a binary file object, or a PIL image: prepared by `nin.data.preparation`
+      as the config's `preparation` says, which is how the training images were;
     - a list of any of these.
 
     Args:
         network: put in `eval` mode, in float32 and on the `device`, in place.
-        config: its preprocessing, labels and temperature.
+        config: its preprocessing, labels, preparation of photos and temperature.
         device: default: an accelerator when there is one.
         precision: to compute in; default: bf16 where the device has it. Logits, class maps and probabilities are
             returned as float32 on the CPU.
@@ -93,7 +93,8 @@ class Classifier:
 
         Args:
             inputs: see the class.
-            invert: whether to swap light and dark in photos: "auto" where the border is bright.
+            invert: whether to swap light and dark in photos: "auto" where the border is bright and the model is of
+                garments, never else.
 
         Raises:
             ModelError: a logit is not finite.
@@ -201,8 +202,8 @@ class Classifier:
     ) -> Iterator[tuple[UInt8[Tensor, "images channels height width"], bool]]:
         if invert not in get_args(Invert):
             raise OptionError(f"invert must be one of {', '.join(get_args(Invert))}, not {invert!r}")
-        channels, size = self.config.in_channels, self.config.image_size
-        return read_inputs(inputs, channels, lambda photo: prepare_garment(photo, channels, size, invert))
+        preparation, channels, side = self.config.preparation, self.config.in_channels, self.config.image_size
+        return read_inputs(inputs, channels, lambda photo: prepare(photo, preparation, channels, side, invert))
 
     def _apply(self, function: Callable[[Tensor], Tensor], inputs: Any) -> Tensor:
         preprocessing = self.config.preprocessing

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from nin.data.arrays import to_tensor, to_uint8
 from nin.data.garment import Prepared
 from nin.data.photo import read_photo
 from nin.errors import NinError
@@ -50,7 +51,7 @@ def _read(
             yield as_images(np.asarray(inputs), channels), False
         case _ if (photo := _photo(inputs)) is not None:
             prepared = prepare(photo)
-            yield prepared.image[None], prepared.inverted
+            yield torch.from_numpy(prepared.image)[None], prepared.inverted
         case Iterable() if not isinstance(inputs, Mapping):
             if depth == _DEEPEST:
                 raise NinError(
@@ -116,40 +117,9 @@ def as_images(images: Tensor | np.ndarray, channels: int) -> UInt8[Tensor, "imag
             to 1.
 
     """
-    tensor = _to_nchw(_check_dense(_from_numpy(images) if isinstance(images, np.ndarray) else images), channels)
-    if tensor.dtype == torch.uint8:
-        return tensor.detach()
-    tensor = tensor.detach().to(torch.float32)
-    if not ((tensor >= 0) & (tensor <= 1)).all():
-        raise NinError(
-            f"float images must be from 0 to 1, not from {tensor.min().item():.3g} to {tensor.max().item():.3g}; "
-            "do not normalise them first"
-        )
-    return (tensor * 255).round().to(torch.uint8)
-
-
-def _from_numpy(array: np.ndarray) -> Tensor:
-    """Copy an array of numbers to a tensor: PyTorch takes no other byte order, no negative strides, no read-only."""
-    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
-        raise NinError(f"an array of {array.dtype} is not an image: give uint8, or floats from 0 to 1")
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
-
-
-def _check_dense(tensor: Tensor) -> Tensor:
-    """Return a tensor that has numbers to look at, uint8 or floats; NinError for another kind, with the way out."""
-    name = str(tensor.dtype).removeprefix("torch.")
-    if tensor.is_meta:
-        raise NinError("a tensor on the device 'meta' has no pixels; give one with data, on 'cpu' for example")
-    if tensor.is_nested or tensor.layout != torch.strided:
-        kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
-        raise NinError(f"a tensor of layout {kind} is not an image; give tensor.to_dense()")
-    if tensor.is_quantized:
-        raise NinError(f"a quantized tensor, {name}, is not an image; give tensor.dequantize(), from 0 to 1")
-    if not tensor.is_floating_point() and tensor.dtype != torch.uint8:
-        raise NinError(f"images are uint8, or floats from 0 to 1, not {name}; convert them first")
-    if name.startswith("float4"):  # two numbers in a byte, which PyTorch does not convert
-        raise NinError(f"images are uint8, or floats from 0 to 1 of 8 bits or more, not {name}; convert them first")
-    return tensor
+    # An array is copied, so that what comes back is never the caller's.
+    tensor = to_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
+    return to_uint8(_to_nchw(tensor, channels))
 
 
 def _to_nchw(tensor: Tensor, channels: int) -> Tensor:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from nin.data.preparation import Preparation
 from nin.data.preprocessing import Preprocessing
 from nin.errors import FileError, ModelError, NinError
 from nin.files import read_json, write_all
@@ -34,6 +35,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         preprocessing: of uint8 images.
         image_size: side in pixels of the images it was trained on, to which photos are prepared.
         labels: the names of the classes, in the order of the logits.
+        preparation: how photos become images like those; a config.json that does not say so is of garments.
         temperature: by which logits are divided before the softmax (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     Raises:
@@ -45,6 +47,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocessing: Preprocessing
     image_size: int
     labels: tuple[str, ...]
+    preparation: Preparation = Preparation("garment")
     temperature: float = 1.0
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ import platform
 import subprocess
 from datetime import datetime
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 import torch
 
 from nin.data.images import Splits
+from nin.data.preparation import Preparation
 from nin.text import printable
 from nin.training.plan import Plan
+
+MOST_UNREADABLE = 100  # photos that could not be read, of which so many are written down
 
 
 def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
@@ -29,9 +33,41 @@ def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
         "processor": processor(),
         "device": torch.cuda.get_device_name() if plan.device == "cuda" else plan.device,
         "threads": torch.get_num_threads(),
-        "data": printable(str(data.folder)),
+        "data": _data(data),
         "names": data.train.names,
     }
+
+
+def _data(splits: Splits) -> dict[str, Any]:
+    """Return what is known of the data: which they are, how many, of which size, and how they became images."""
+    origin, (channels, height, width) = splits.origin, splits.train.images.shape[1:]
+    unreadable = [(printable(key), printable(why)) for key, why in islice(origin.unreadable.items(), MOST_UNREADABLE)]
+    return {
+        "name": printable(origin.name),
+        "place": printable(origin.place),
+        "images": {name: len(part) for name, part in splits.parts().items()},
+        "width": width,
+        "height": height,
+        "channels": channels,
+        "order": printable(origin.order),
+        "cut": origin.cut,
+        "cut_seed": origin.seed,
+        "preparation": in_words(origin.preparation),
+        "unreadable_photos": len(origin.unreadable),
+        "unreadable": unreadable,
+        "notes": [printable(note) for note in origin.notes],
+    }
+
+
+def in_words(preparation: Preparation) -> str:
+    """Say how photos become images."""
+    if preparation.kind == "garment":
+        return "trimmed, resized, sharpened, centred in a square and made light on dark, as Fashion-MNIST was"
+    return {
+        "pad": "turned upright, resized whole, and padded to a square with the mean colour of their border",
+        "crop": "turned upright, cropped to the square in their middle, and resized",
+        "stretch": "turned upright, and stretched or squeezed into a square",
+    }[preparation.fit]
 
 
 def commit() -> str | None:

@@ -16,6 +16,7 @@ from nin.figures.style import to_png, to_svg
 from nin.metrics import Evaluation, most_confident_mistakes
 from nin.networks.registry import NETWORKS, build_network, find_architecture
 from nin.networks.summary import layers
+from nin.runs.evaluate import evaluated_split, with_names
 from nin.runs.result import Result
 from nin.training.events import Validation
 from nin.training.plan import Plan
@@ -26,22 +27,25 @@ MISTAKES = 30  # shown
 
 def run_figures(result: Result, plan: Plan, validations: list[Validation], data: Splits) -> dict[str, bytes]:
     """Draw the figures of a run's report: the content of each file by its name."""
-    confidence, predicted = result.test.probabilities[:PREDICTIONS].max(dim=1)
-    shown, names, grid = data.test.first(PREDICTIONS), data.test.names, find_architecture(plan.recipe.network).cells
+    evaluation, (_, images) = result.evaluation, evaluated_split(data)
+    # At random, for images may come class by class; by a seed of its own, for the same ones are to be seen each time.
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(0), device="cpu")[:PREDICTIONS]
+    shown, names, grid = images.subset(drawn), images.names, find_architecture(plan.recipe.network).cells
+    confidence, predicted = evaluation.probabilities[drawn].max(dim=1)
     maps = None
     if grid is not None:
         maps = result.classifier.class_maps(shown.images)[torch.arange(len(predicted), device="cpu"), predicted]
     lines = [msgspec.structs.asdict(one) for one in validations]
-    drawn = {
+    figures = {
         "sample.png": sample(data.train.images, data.train.labels, names),
         "loss.png": loss(lines, plan.num_classes, plan.recipe.label_smoothing),
         "prediction.png": prediction(
             shown.images, shown.labels, predicted, confidence, names, maps=maps, grid=grid, size=plan.recipe.size
         ),
-        **evaluation_figures(result.test, data.test),
+        **evaluation_figures(evaluation, images),
     }
     svg = to_svg(structure_figure(plan.preprocessing.channels, plan.num_classes))
-    return {name: to_png(figure) for name, figure in drawn.items()} | {"structure.svg": svg}
+    return {name: to_png(figure) for name, figure in figures.items()} | {"structure.svg": svg}
 
 
 def structure_figure(in_channels: int, num_classes: int) -> Figure:
@@ -57,10 +61,18 @@ def structure_figure(in_channels: int, num_classes: int) -> Figure:
 def evaluation_figures(evaluation: Evaluation, images: LabelledImages) -> Mapping[str, Figure]:
     """Draw an evaluation: confusion matrix, reliability diagram and, if there are any, the most confident mistakes.
 
+    Args:
+        evaluation: what to draw.
+        images: those that it is of.
+
     Returns:
         The figures by the names of their files.
 
+    Raises:
+        ModelError: they are other images, of a class that the evaluation does not know.
+
     """
+    images = with_names(images, evaluation.labels)
     figures = {
         "confusion.png": confusion(evaluation.confusion, evaluation.labels),
         "reliability.png": reliability(evaluation.calibration),

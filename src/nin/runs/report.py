@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +12,14 @@ from markupsafe import Markup
 
 from nin.errors import FileError, RunError
 from nin.files import read_bytes, read_json, read_json_lines, write
+from nin.metrics import classes_to_list
 from nin.networks.registry import find_architecture
 from nin.text import duration
 
 FIGURES = ("sample", "loss", "prediction", "confusion", "reliability", "mistakes")
 OPTIONAL_FIGURES = ("mistakes",)  # a model without mistakes has none
+MOST_MISTAKES = 30  # listed
+LARGEST_MATRIX = 30  # classes whose confusion matrix is written in numbers
 
 
 def write_report(folder: Path) -> Path:
@@ -51,7 +55,10 @@ def render(folder: Path) -> str:
             lines=lines,
             figures=figures,
             structure=structure,
-            mistake=most_frequent_mistake(evaluation["confusion"], environment["names"]),
+            equal_classes=len(set(evaluation["images_per_class"]) - {0}) == 1,
+            mistakes=mistakes(evaluation, environment["names"])[:MOST_MISTAKES],
+            classes=classes(evaluation, environment["names"]),
+            matrix=matrix(evaluation["confusion"], len(environment["names"])),
         )
     except RunError:
         raise
@@ -139,12 +146,45 @@ def date(started: str) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M}"
 
 
-def most_frequent_mistake(confusion: list[list[int]], names: list[str]) -> tuple[int, str, str]:
-    """Find the largest number off the diagonal, with the names of its true and its predicted class; 0 for one class."""
-    off_diagonal = (
-        (count, names[true], names[predicted])
-        for true, row in enumerate(confusion)
-        for predicted, count in enumerate(row)
-        if predicted != true
-    )
-    return max(off_diagonal, default=(0, names[0], names[0]))
+# --- Tables ---
+
+
+class Mistake(NamedTuple):
+    """How many images of a class, and what share of them, are predicted as another."""
+
+    true: str
+    predicted: str
+    images: int
+    share: float
+
+
+class Class(NamedTuple):
+    """What is known of the predictions of one class: None where no image belongs to it, or is predicted as it."""
+
+    name: str
+    images: int
+    recall: float | None
+    precision: float | None
+
+
+def mistakes(evaluation: Mapping[str, Any], names: Sequence[str]) -> list[Mistake]:
+    """Return the mistakes of an `evaluation.json`, the most frequent first, with the names of their classes."""
+    found: Sequence[tuple[int, int, int]] = evaluation["mistakes"]
+    sizes = evaluation["images_per_class"]
+    return [Mistake(names[true], names[predicted], images, images / sizes[true]) for true, predicted, images in found]
+
+
+def classes(evaluation: Mapping[str, Any], names: Sequence[str]) -> list[Class]:
+    """Return what an `evaluation.json` says of each class, or, where they are many, of those of lowest recall."""
+    columns = (evaluation[name] for name in ("images_per_class", "recall", "precision"))
+    found = [Class(*row) for row in zip(names, *columns, strict=True)]
+    return [found[index] for index in classes_to_list(evaluation["recall"])]
+
+
+def matrix(confusion: list[list[int]] | None, count: int) -> list[list[int]] | None:
+    """Return a confusion matrix of `count` classes if it is small enough to be read, else None."""
+    if confusion is None or count > LARGEST_MATRIX:
+        return None
+    if [len(row) for row in confusion] != [count] * count:
+        raise ValueError(f"a confusion matrix that has not {count} rows and columns")
+    return confusion

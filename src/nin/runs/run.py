@@ -1,12 +1,13 @@
 """How does a plan become a run? Training, run folder, evaluation, figures, report: the one way that all take."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
 import torch
 from msgspec.structs import replace
+from torch import Tensor
 
 from nin.data.images import Splits
 from nin.device import find_device, pytorch_defaults, usable_threads
@@ -16,6 +17,7 @@ from nin.inference.classifier import Classifier
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import Config, check_is_described, save_folder
 from nin.metrics import evaluate_logits, fit_temperature
+from nin.networks.registry import find_architecture
 from nin.networks.summary import layers, parameter_count
 from nin.runs import folder as run_folder
 from nin.runs.environment import environment
@@ -23,6 +25,7 @@ from nin.runs.evaluate import evaluate
 from nin.runs.figures import run_figures
 from nin.runs.report import write_report
 from nin.runs.result import Ended, Result
+from nin.runs.split_record import write_record
 from nin.text import printable
 from nin.training.events import Event, Revision, State, Validation
 from nin.training.fit import Training, keep_plan
@@ -42,6 +45,7 @@ def run_plan(
     *,
     resume: bool = False,
     state: State | None = None,
+    weights: Mapping[str, Tensor] | None = None,
     revise: Callable[[Plan, Validation], Plan] = keep_plan,
     command: str = "nin.runs.run.run_plan(plan, data)",
     started: float | None = None,
@@ -59,6 +63,7 @@ def run_plan(
         folder: the run folder, which must not exist; default: `runs/` and the time. With `resume`, the one to resume.
         resume: go on in `folder`, to the weights of a run that never stopped.
         state: the last state in it, if there is one.
+        weights: of the model that the plan starts from, if it does and there is no state.
         revise: may return another plan after a validation; see `nin.training.fit`.
         command: what made this run, for the report.
         started: the `time.monotonic()` from which the run's seconds count; default: now.
@@ -77,12 +82,14 @@ def run_plan(
     if not resume:
         folder = run_folder.new_folder(folder)
         write_json(folder / "plan.json", plan)
+        write_record(folder, data)
     assert folder is not None, "a run to resume has a folder"
     with run_folder.lock(folder):
         run_folder.remove_leftovers(folder)
         if not (folder / "environment.json").exists():
             write_json(folder / "environment.json", environment(plan, data, command))
-        training = Training(initial_network(plan), data.train, data.validation, plan, state, started)
+        network = initial_network(plan, data.train, weights)
+        training = Training(network, data.train, data.validation, plan, state, started)
         on_start(training, folder)
         ended = _follow(training, folder, revise, on_event)
         return _finish(training, data, config, folder, ended)
@@ -104,10 +111,11 @@ def model_config(plan: Plan, data: Splits) -> Config:
     ):
         if planned != here:
             raise OptionError(f"the plan is for images of {planned} {what}, and these have {here}: make another plan")
-    for name, part in (("validation", data.validation), ("test", data.test)):
+    for name, part in data.parts().items():
         if (part.names, part.channels) != (train.names, train.channels):
             raise DataError(f"the {name} images have other classes or channels than the training images")
-    config = Config(plan.recipe.network, plan.preprocessing, max(train.images.shape[2:]), train.names)
+    side = max(train.images.shape[2:])
+    config = Config(plan.recipe.network, plan.preprocessing, side, train.names, preparation=data.origin.preparation)
     check_is_described(final_layers(plan), config)
     return config
 
@@ -157,17 +165,18 @@ def _finish(training: Training, data: Splits, config: Config, folder: Path, ende
         troubles=tuple(trouble.message for trouble in training.troubles),
         epochs=training.epoch,
         validation=evaluate_logits(logits / temperature, data.validation.labels, config.labels),
-        test=evaluate(classifier, data.test),
+        test=None if data.test is None else evaluate(classifier, data.test),
         parameters=parameter_count(network),
         multiply_adds=sum(layer.multiply_adds for layer in layers(network, config.in_channels, plan.recipe.size)),
         images_per_second=median(one.images_per_second for one in validations) if validations else None,
         training_seconds=sum((one.seconds for one in validations), 0.0),
         seconds=time.monotonic() - training.started,
     )
-    write_json(folder / "evaluation.json", result.test.to_json())
+    write_json(folder / "evaluation.json", {"split": result.evaluated} | result.evaluation.to_json())
     write_json(folder / "result.json", result.to_json())
+    name = f"{find_architecture(config.architecture).title} on {printable(data.origin.name)}"
     load = printable((folder / "model").as_posix())
-    card = model_card(config, result.to_json(), read_json(folder / "environment.json"), load=load)
+    card = model_card(config, result.to_json(), read_json(folder / "environment.json"), name=name, load=load)
     write(folder / "model" / "README.md", card)
     for name, content in run_figures(result, plan, validations, data).items():
         write(folder / "figures" / name, content)

@@ -1,6 +1,7 @@
 """How were a run's images read and split? What `split.json` keeps, so that the run can be done again."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import msgspec
 
 from nin.choices import Part
 from nin.data.images import Splits
-from nin.data.load import NAMED, Progress, load_dataset, no_progress
+from nin.data.load import NAMED, load_dataset
 from nin.data.preparation import Preparation
+from nin.data.progress import Progress, no_progress
 from nin.errors import RunError
 from nin.files import read_json, write_json
 
@@ -18,16 +20,16 @@ class SplitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the images of a run were read and split.
 
     Attributes:
-        source: what was given to `nin train`; None for images in memory.
+        source: what was given to `nin train`; None for images in memory, and for a path that is no valid text.
         names: the names of the classes.
         preparation: how photos became images.
         image_size: side in pixels of the images; of the longer side, where they are not square.
-        channels: of the images.
+        channels: what photos were asked to become; None where their colour decided.
         images: how many are in each split.
         cut: the splits that were cut from the training images, and their shares.
         seed: of that.
         held_out: what the images of these splits are called in the source: paths within the folder, or positions.
-        sha256: of labels and pixels of all splits.
+        fingerprint: a hash of the labels and pixels of all splits.
 
     """
 
@@ -35,28 +37,28 @@ class SplitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: tuple[str, ...]
     preparation: Preparation
     image_size: int
-    channels: int
+    channels: int | None
     images: dict[Part, int]
     cut: dict[Part, float]
     seed: int
     held_out: dict[Part, list[str | int]]
-    sha256: str
+    fingerprint: str
 
     @classmethod
     def of(cls, splits: Splits) -> "SplitRecord":
         """Return the record of splits that are there."""
         parts, origin = splits.parts(), splits.origin
         return cls(
-            source=origin.source,
+            source=origin.source if _is_text(origin.source) else None,
             names=splits.train.names,
             preparation=origin.preparation,
             image_size=max(splits.train.images.shape[2:]),
-            channels=splits.train.channels,
+            channels=origin.channels,
             images={name: len(part) for name, part in parts.items()},
             cut=dict(origin.cut),
             seed=origin.seed,
             held_out={name: parts[name].keys.tolist() for name in origin.cut},
-            sha256=_sha256(splits),
+            fingerprint=_fingerprint(splits),
         )
 
 
@@ -86,12 +88,12 @@ def load_again(record: SplitRecord, source: Any = None, on_progress: Progress = 
     """
     source = record.source if source is None else source
     if source is None:
-        raise RunError("the run's images were in memory: give them again")
+        raise RunError("where the run's images lie is not known, or they were in memory: give them again")
     splits = load_like(record, source, on_progress)
-    if _sha256(splits) != record.sha256:
+    if _fingerprint(splits) != record.fingerprint:
         before = {(name, key) for name, keys in record.held_out.items() for key in keys}
         now = {(name, key) for name in splits.origin.cut for key in splits.parts()[name].keys.tolist()}
-        counts = {name: len(part) for name, part in splits.parts().items()}
+        counts: dict[Part, int] = {name: len(part) for name, part in splits.parts().items()}
         held = f", and {len(before ^ now)} of those held out differ" if before != now else ""
         raise RunError(
             f"the images of {splits.origin.place} are no longer those of the run ({_counts(record.images)} then, "
@@ -117,8 +119,8 @@ def load_like(record: SplitRecord, source: Any, on_progress: Progress = no_progr
     )
 
 
-def _sha256(splits: Splits) -> str:
-    """Return a hash of all labels and pixels; of photos in the cache, whose pixels are hashed already, a quick one."""
+def _fingerprint(splits: Splits) -> str:
+    """Return a hash of all labels and pixels; of photos in the cache, whose content is hashed already, a quick one."""
     digest = hashlib.sha256()
     for name, part in splits.parts().items():
         digest.update(f"{name} {part.names} {tuple(part.images.shape)}".encode(errors="surrogateescape"))
@@ -130,5 +132,9 @@ def _sha256(splits: Splits) -> str:
     return digest.hexdigest()
 
 
-def _counts(images: dict[Part, int]) -> str:
+def _is_text(source: str | None) -> bool:
+    return source is not None and source == source.encode(errors="replace").decode()
+
+
+def _counts(images: Mapping[Part, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in images.items())

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from nin.data.audit import Finding, audit
 from nin.data.images import Splits
-from nin.data.load import NAMED, Progress, load_dataset
+from nin.data.load import NAMED, load_dataset
 from nin.data.preprocessing import Preprocessing
+from nin.data.progress import Progress
 from nin.device import find_device
 from nin.errors import DataError, ModelError
 from nin.inference.find_model import find_model

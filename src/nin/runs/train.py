@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from nin.choices import DeviceName
 from nin.data.audit import Finding
-from nin.data.load import Progress
+from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
 from nin.errors import OptionError
 from nin.runs.folder import refuse_existing

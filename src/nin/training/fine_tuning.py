@@ -1,4 +1,4 @@
-"""How does training start from a model? Its weights, but for a new last block, and batch norms that keep what it does."""
+"""How does training start from a model? Its weights, except the last block's, and batch norms that change nothing."""
 
 from collections.abc import Mapping
 
