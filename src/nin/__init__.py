@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from nin.data.fashion_mnist import fashion_mnist as fashion_mnist
     from nin.data.images import LabelledImages as LabelledImages
     from nin.data.images import Splits as Splits
+    from nin.data.load import load_dataset as load_dataset
     from nin.errors import NinError as NinError
     from nin.inference.classifier import Classifier as Classifier
     from nin.inference.classifier import Prediction as Prediction
@@ -40,6 +41,7 @@ _MODULES = {
     "fashion_mnist": "data.fashion_mnist",
     "fold": "networks.batch_norm",
     "load": "inference.classifier",
+    "load_dataset": "data.load",
     "train": "runs.train",
     "with_batch_norm": "networks.batch_norm",
 }

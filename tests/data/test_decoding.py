@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from nin.data import decoding_worker
-from nin.data.decoding import Decoded, Progress, decode
+from nin.data.decoding import Decoded, decode
 from nin.data.decoding_worker import CHANGED, COLOURED, FAILED, GREY, NEARLY_GREY, READ, UNREADABLE, Job
 from nin.data.photo import read_photo
 from nin.data.preparation import Preparation, prepare
+from nin.data.progress import Progress, no_progress
 from nin.errors import DataError
 
 SIDE = 6
@@ -33,12 +34,8 @@ def photo(seed: int, size: tuple[int, int] = (8, 5), kind: str = "PNG", colour: 
     return file.getvalue()
 
 
-def ignore(what: str, done: int, total: int) -> None:
-    """Do nothing."""
-
-
 def decoded(
-    folder: Path, photos: Sequence[Path | bytes], workers: int = 0, on_progress: Progress = ignore
+    folder: Path, photos: Sequence[Path | bytes], workers: int = 0, on_progress: Progress = no_progress
 ) -> tuple[Decoded, np.ndarray]:
     """Decode photos; return what became of them, and the images, (photos, 3, SIDE, SIDE)."""
     path = folder / "images"
@@ -55,6 +52,8 @@ def mixed(tmp_path: Path) -> list[Path | bytes]:
         path = tmp_path / f"{seed} ü\n.img"
         path.write_bytes(photo(seed, (5 + seed % 7, 6), ("PNG", "JPEG", "WEBP", "BMP")[seed % 4]))
         photos += [path, photo(seed)]
+    Image.fromarray(np.arange(SIDE**2, dtype=np.uint8).reshape(SIDE, SIDE)).save(tmp_path / "grey.png")
+    photos.append(tmp_path / "grey.png")
     for name, content in {"empty": b"", "cut": photo(0)[:-30], "text": b"hello"}.items():
         (tmp_path / name).write_bytes(content)
         photos.insert(7, tmp_path / name)
@@ -78,9 +77,9 @@ def test_a_photo_without_image_has_a_reason_and_zeros(tmp_path: Path, mixed: lis
         7: "not a photo of a format that is read (PNG, JPEG, WebP, GIF, TIFF, BMP); save it as PNG",
         8: "it cannot be decoded (its end is missing); download it again, or save it as PNG",
         9: "an empty file; save or download it again",
-        83: "it cannot be found (No such file or directory); check its name and folder",
-        84: "a folder, not a photo; name photos, or a folder that has some",
-        85: "not a photo of a format that is read (PNG, JPEG, WebP, GIF, TIFF, BMP); save it as PNG",
+        84: "it cannot be found (No such file or directory); check its name and folder",
+        85: "a folder, not a photo; name photos, or a folder that has some",
+        86: "not a photo of a format that is read (PNG, JPEG, WebP, GIF, TIFF, BMP); save it as PNG",
     }
     assert not images[list(found.reasons)].any()
     assert images[np.flatnonzero(found.records["state"] == READ)].any(axis=(1, 2, 3)).all()
@@ -192,7 +191,7 @@ def test_an_interrupt_ends_all_workers(tmp_path: Path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_is_an_error_and_not_a_crash(workers: int):
     with pytest.raises(OSError, match=re.escape(os.strerror(errno.ENOSPC))):
-        decode([photo(0)], Job(PHOTO, 3, SIDE, b"/dev/full"), lambda *_: None, workers)
+        decode([photo(0)], Job(PHOTO, 3, SIDE, b"/dev/full"), no_progress, workers)
 
 
 class Lazy(Sequence[bytes]):

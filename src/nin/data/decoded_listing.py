@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from nin.data.decoding import Decoded, Progress, decode
+from nin.data.decoding import Decoded, decode
 from nin.data.decoding_worker import CHANGED, COLOURED, FAILED, NEARLY_GREY, READ, Job
 from nin.data.image_file import Pixels
 from nin.data.listing import Listing
 from nin.data.preparation import Preparation
+from nin.data.progress import Progress
 from nin.errors import DataError
 from nin.text import printable
 

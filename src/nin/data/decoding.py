@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from nin.data.decoding_pool import Chunks, Workers, next_size
 from nin.data.decoding_worker import RECORD, Answer, Job, decode_chunk
+from nin.data.progress import Progress
+from nin.device import usable_threads
 
-Progress = Callable[[str, int, int], None]
-
+_WORKER_BYTES: Final = 10**9  # that decoding the largest photo takes, about
 FEW: Final = 64  # photos that this process has decoded before workers have started
 
 
@@ -24,15 +25,18 @@ class Decoded(NamedTuple):
     reasons: dict[int, str]
 
 
-def usable_cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def count_workers() -> int:
+    """Return how many workers decode: one for each processor, and less where memory is short for the largest photos."""
+    count = usable_threads()
+    if hasattr(os, "sysconf"):
+        count = min(count, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _WORKER_BYTES)
+    return max(1, count)
 
 
 def decode(photos: Sequence[Path | bytes], job: Job, on_progress: Progress, workers: int | None = None) -> Decoded:
     """Decode photos and write their images into the file of `job`, in the order of the photos, zeros where none is.
 
-    The same whatever the workers: as many as there are processors by default, and none for few photos, which this
+    The same whatever the workers: by default as `count_workers` says, and none for few photos, which this
     process decodes itself, as it does where no worker can be started. A photo on which a worker crashes is unreadable.
 
     Raises:
@@ -42,7 +46,7 @@ def decode(photos: Sequence[Path | bytes], job: Job, on_progress: Progress, work
     """
     records = np.zeros(len(photos), RECORD)
     reasons: dict[int, str] = {}
-    workers = (usable_cores() if len(photos) >= FEW else 0) if workers is None else workers
+    workers = (count_workers() if len(photos) >= FEW else 0) if workers is None else workers
     done = 0
     on_progress("reading photos", done, len(photos))
     with contextlib.closing(_answers(photos, job, workers)) as answers:

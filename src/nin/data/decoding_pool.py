@@ -19,7 +19,7 @@ from nin.data.decoding_worker import FAILED, Answer, Chunk, Job, receive, record
 from nin.errors import DataError
 
 _CHUNK_SECONDS: Final = 0.2
-_CHUNK_BYTES: Final = 32_000_000  # of images, and of photos that are given as bytes
+_CHUNK_BYTES: Final = 8_000_000  # of images, and of photos that are given as bytes
 _MOST_PHOTOS: Final = 512  # of a chunk
 _START_SECONDS: Final = 60  # after which a worker that says nothing is taken for another program
 _START: Final = "import sys; sys.path[:] = sys.argv[1:]; from nin.data.decoding_worker import main; main()"

@@ -4,6 +4,7 @@
 imports neither torch nor anything of the user's, and starts in a tenth of a second.
 """
 
+import errno
 import hashlib
 import os
 import signal
@@ -26,7 +27,7 @@ from nin.text import printable
 
 Message = TypeVar("Message")
 
-READ, UNREADABLE, FAILED, CHANGED = range(4)  # a photo; what FAILED, out of memory or by a crash, may be read next time
+READ, UNREADABLE, FAILED, CHANGED = range(4)  # a photo; one that FAILED, as for want of memory, may be read next time
 GREY, NEARLY_GREY, COLOURED = range(3)  # an image: red, green and blue are equal, or but for noise, or are not
 
 RECORD: Final = np.dtype(
@@ -40,6 +41,7 @@ RECORD: Final = np.dtype(
     ]
 )
 _OPENING: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # waiting for no pipe
+_PASSING: Final = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 _RECORD: Final = struct.Struct("<BBII32s16s")
 
 
@@ -70,6 +72,10 @@ class Answer(msgspec.Struct, frozen=True):
     records: bytes
     reasons: dict[int, str]
     failure: tuple[int, str] | None = None
+
+
+class _NotNow(PhotoError):
+    """A photo that cannot be read, but may be another time."""
 
 
 class _Decoded(NamedTuple):
@@ -114,8 +120,8 @@ def _decode(job: Job, photo: Path | str | bytes) -> _Decoded:
         image = read_plain_png(data) or read_photo(data)
         pixels, colour = _pixels(job, image)
     except (PhotoError, MemoryError) as error:
-        short = isinstance(error if isinstance(error, MemoryError) else error.__cause__, MemoryError)
-        record = record_without_image(FAILED if short else UNREADABLE, digest)
+        passing = isinstance(error, (MemoryError, _NotNow)) or isinstance(error.__cause__, MemoryError)
+        record = record_without_image(FAILED if passing else UNREADABLE, digest)
         shown = printable(str(photo)) if digest == bytes(32) else "the photo"
         return _Decoded(record, bytes(job.image_bytes), str(error).removeprefix(f"{shown}: "))
     checksum = hashlib.blake2b(pixels, digest_size=16).digest()
@@ -151,13 +157,16 @@ def _read(path: Path | str) -> bytes | None:
             before = os.fstat(file)
             if stat.S_ISREG(before.st_mode) and 0 < before.st_size <= MAX_BYTES:
                 data = os.read(file, before.st_size + 1)
+                while len(data) < before.st_size and (more := os.read(file, before.st_size + 1 - len(data))):
+                    data += more  # from a file system that gives less than it is asked for
                 after = os.fstat(file)
                 same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
                 return data if same and len(data) == before.st_size else None
         finally:
             os.close(file)
-    except (OSError, ValueError):
-        pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            raise _NotNow(f"it cannot be read ({error.strerror}); start again when it can") from None
     read_photo(Path(path))  # says what is wrong
     return None
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from nin.choices import Part
 from nin.data.images import LabelledImages
-from nin.data.near_equal import SAMPLE, NearPairs, find_space, near_pairs, vectors_of
+from nin.data.near_equal import near_pairs, thumbnails_of
 from nin.data.progress import Progress, no_progress
 from nin.errors import FileError
 from nin.files import read_json, write_json
@@ -24,7 +24,6 @@ CHUNK = 1 << 24  # bytes of images at a time
 BLANK = 4  # levels of 255, by which the pixels of an image of one colour differ in each channel at most
 MEMO = "duplicates.json"
 _FORMAT = 1  # of that file; to be raised with every change of what is found
-_SEARCH = "looking for duplicates"
 
 
 class Image(NamedTuple):
@@ -102,18 +101,23 @@ class _Whole:
 
     def image(self, position: int) -> Image:
         """Return the split of the image at a position, and its position there."""
-        part = int(np.searchsorted(self.starts, position, side="right")) - 1
-        return Image(self.names[part], position - int(self.starts[part]))
+        part, position = self._find(position)
+        return Image(self.names[part], position)
 
-    def read(self, positions: Int64[np.ndarray, "some"]) -> UInt8[Tensor, "some channels height width"]:
-        """Return the images at ascending positions."""
-        edges = np.searchsorted(positions, self.starts)
-        pieces = [
-            tensor[torch.from_numpy(positions[begin:end] - start)].cpu()
-            for tensor, start, begin, end in zip(self.tensors, self.starts, edges, edges[1:], strict=False)
-            if begin < end
-        ]
-        return torch.cat(pieces)
+    def pieces(self) -> Iterator[tuple[int, UInt8[Tensor, "some channels height width"]]]:
+        """Yield all images, some at a time, each time with the position of the first."""
+        for start, tensor in zip(self.starts.tolist(), self.tensors, strict=False):
+            step = max(1, CHUNK // max(1, tensor[0].numel()))
+            for begin in range(0, len(tensor), step):
+                yield start + begin, tensor[begin : begin + step].cpu()
+
+    def __getitem__(self, position: int) -> UInt8[Tensor, "channels height width"]:
+        part, position = self._find(position)
+        return self.tensors[part][position].cpu()
+
+    def _find(self, position: int) -> tuple[int, int]:
+        part = int(np.searchsorted(self.starts, position, side="right")) - 1
+        return part, position - int(self.starts[part])
 
 
 # --- Searching ---
@@ -129,34 +133,49 @@ class _Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _search(whole: _Whole, on_progress: Progress) -> _Found:
-    sample = np.arange(0, whole.count, max(1, -(-whole.count // SAMPLE)))
-    step = max(1, CHUNK // max(1, whole.tensors[0][0].numel()))
-    pieces = [vectors_of(whole.read(sample[begin : begin + step])) for begin in range(0, len(sample), step)]
-    space = find_space(torch.cat(pieces))
+    pieces: list[Tensor] = []
+    for begin, images in whole.pieces():
+        on_progress("looking for duplicates", begin, whole.count)
+        pieces.append(thumbnails_of(images))
+    thumbnails = torch.cat(pieces)
+    blank, equal = _equal(whole, thumbnails)
+    once = torch.ones(whole.count, dtype=torch.bool)
+    once[blank] = False
+    once[[position for group in equal for position in group[1:]]] = False
+    first, second, correlation, complete = near_pairs(thumbnails[once])
+    positions = once.nonzero().flatten().numpy()
+    near = zip(
+        positions[first].tolist(), positions[second].tolist(), correlation.astype(float).round(4).tolist(), strict=True
+    )
+    on_progress("looking for duplicates", whole.count, whole.count)
+    return _Found(equal, list(near), blank, complete)
+
+
+def _equal(whole: _Whole, thumbnails: UInt8[Tensor, "images numbers"]) -> tuple[list[int], list[list[int]]]:
+    """Return the blank images, and the groups of equal ones; what its thumbnail can tell of an image is not read."""
+    channels = thumbnails.unflatten(1, (whole[0].shape[0], -1))
+    spread = channels.amax(dim=2).int() - channels.amin(dim=2).int()
+    flat = (spread <= BLANK + 1).all(dim=1).nonzero().flatten().tolist()  # + 1: thumbnails are rounded
+    blank = [position for position in flat if _is_blank(whole[position])]
+    shown = sorted(set(range(whole.count)).difference(blank))
+    equal: list[list[int]] = []
+    for same in _groups(shown, lambda position: thumbnails[position]):
+        equal += _groups(same, whole.__getitem__)
+    return blank, equal
+
+
+def _is_blank(image: UInt8[Tensor, "channels height width"]) -> bool:
+    pixels = image.flatten(1).int()
+    return bool((pixels.amax(dim=1) - pixels.amin(dim=1) <= BLANK).all())
+
+
+def _groups(positions: Sequence[int], read: Callable[[int], Tensor]) -> list[list[int]]:
+    """Return the groups of two or more positions at which `read` finds the same."""
     groups: dict[bytes, list[int]] = {}
-    blank: list[int] = []
-    hashes: list[np.ndarray] = []
-    for begin in range(0, whole.count, step):
-        on_progress(_SEARCH, begin, whole.count)
-        images = whole.read(np.arange(begin, min(begin + step, whole.count)))
-        hashes.append(space.hashes(vectors_of(images)))
-        flat = images.flatten(2)
-        is_blank = ((flat.amax(dim=2) - flat.amin(dim=2)) <= BLANK).all(dim=1).tolist()
-        for position, image in enumerate(images.numpy(), start=begin):
-            if is_blank[position - begin]:
-                blank.append(position)
-            else:
-                groups.setdefault(hashlib.blake2b(image, digest_size=16).digest(), []).append(position)
-    firsts = np.array([group[0] for group in groups.values()], dtype=np.int64)
-    near = near_pairs(firsts, np.concatenate(hashes)[firsts], space, whole.read)
-    on_progress(_SEARCH, whole.count, whole.count)
-    equal = [group for group in groups.values() if len(group) > 1]
-    return _Found(equal, _rounded(near), blank, near.complete)
-
-
-def _rounded(near: NearPairs) -> list[tuple[int, int, float]]:
-    values = np.round(near.correlation.astype(float), 4).tolist()
-    return list(zip(near.first.tolist(), near.second.tolist(), values, strict=True))
+    for position in positions:
+        digest = hashlib.blake2b(read(position).contiguous().numpy(), digest_size=16).digest()
+        groups.setdefault(digest, []).append(position)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 # --- Keeping what was found ---

@@ -29,11 +29,11 @@ from nin.data import (
 from nin.data.cache_folder import IMAGES, Entry, Table
 from nin.data.cache_room import is_cached, make_room, not_written, workplace
 from nin.data.decoded_listing import Images, decode_listing
-from nin.data.decoding import Progress
 from nin.data.garment import check_options
 from nin.data.image_file import copy_images, map_images
 from nin.data.listing import Listing
 from nin.data.preparation import Preparation
+from nin.data.progress import Progress, no_progress
 from nin.errors import DataError
 
 Order = Callable[[Int64[np.ndarray, "readable"], Int64[np.ndarray, "readable"]], Int64[np.ndarray, "readable"]]
@@ -65,10 +65,6 @@ class CachedPhotos:
     sizes: dict[tuple[int, int], int]
     unreadable: dict[str, str]
     folder: Path | None
-
-
-def no_progress(what: str, done: int, total: int) -> None:
-    """Do nothing."""
 
 
 def cached_photos(

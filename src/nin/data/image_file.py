@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from nin.data.decoding import Progress
+from nin.data.progress import Progress
 
 _COPIED: Final = 16_000_000  # bytes at a time
 _NO_RESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform.startswith("linux") else 0)

@@ -230,10 +230,13 @@ def _divide(given: Given, validation: float | None, test: float | None, seed: in
     for name, share in cut.items():
         if share:
             end = edge(given.groups, order, begin + max(1, round(share * count)))
+            if end >= count:
+                raise DataError(
+                    f"{given.origin.place}: {count} images, of which equal ones stay together, are too few to hold out "
+                    f"{' and '.join(cut)} images; add some, or give them in a split of their own"
+                )
             parts[name] = _piece(given, begin, end)
             begin = end
-    if begin >= count:
-        raise DataError(f"{count} images, equal ones together, are too few to hold out validation and test images")
     train = _piece(given, begin, count)
     origin = replace(given.origin, cut={name: share for name, share in cut.items() if share})
     return Splits(train, parts["validation"], parts.get("test"), origin)
