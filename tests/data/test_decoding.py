@@ -14,7 +14,7 @@ from PIL import Image
 
 from nin.data import decoding_worker
 from nin.data.decoding import Decoded, decode
-from nin.data.decoding_worker import CHANGED, COLOURED, FAILED, GREY, NEARLY_GREY, READ, UNREADABLE, Job
+from nin.data.decoding_worker import CHANGED, COLOURED, FAILED, GREY, NEARLY_GREY, READ, UNREADABLE, Job, decode_chunk
 from nin.data.photo import read_photo
 from nin.data.preparation import Preparation, prepare
 from nin.data.progress import Progress, no_progress
@@ -115,6 +115,21 @@ def test_a_photo_that_changes_while_it_is_read_is_noticed(tmp_path: Path, monkey
     assert decoded(tmp_path, [path])[0].records["state"].tolist() == [CHANGED]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no limits here")
+def test_a_photo_that_cannot_be_read_just_now_may_be_another_time(tmp_path: Path):
+    import resource
+
+    (tmp_path / "a.png").write_bytes(photo(0))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))  # fewer files than are open already
+    try:
+        found = decode_chunk(Job(PHOTO, 3, SIDE, b""), 0, [tmp_path / "a.png"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert found.records[0] == FAILED
+    assert found.reasons == {0: f"it cannot be read ({os.strerror(errno.EMFILE)}); start again when it can"}
+
+
 CRASH = """
 import os, signal, sys
 def hook(event, args):
@@ -147,6 +162,16 @@ def test_a_photo_that_crashes_its_decoder_is_the_only_one_lost(tmp_path: Path, c
     assert images.any(axis=(1, 2, 3)).sum() == 9
 
 
+def test_decoders_that_crash_on_everything_are_an_error(
+    tmp_path: Path, crashing: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("nin.data.decoding_pool._MOST_CRASHES", 1)
+    for number in range(3):
+        (tmp_path / f"hostile {number}").write_bytes(photo(number))
+    with pytest.raises(DataError, match="decoders have crashed on 2 photos; reinstall Pillow, and start again"):
+        decoded(tmp_path, [tmp_path / f"hostile {number}" for number in range(3)], workers=1)
+
+
 def test_workers_find_this_package_and_nothing_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("numpy.py", "nin.py", "struct.py", "sitecustomize.py"):
         (tmp_path / name).write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\nraise SystemExit(name)")
@@ -159,7 +184,7 @@ def test_workers_find_this_package_and_nothing_in_the_users_folder(tmp_path: Pat
     assert not (tmp_path / "touched").exists()
 
 
-@pytest.mark.parametrize("program", ["", "/nowhere/python", "/bin/true", "/bin/cat"])
+@pytest.mark.parametrize("program", ["", "/nowhere/python", "/bin/true", "/bin/echo", "/bin/cat"])
 def test_where_no_worker_can_be_started_this_process_decodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ):

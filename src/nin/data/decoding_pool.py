@@ -21,6 +21,7 @@ from nin.errors import DataError
 _CHUNK_SECONDS: Final = 0.2
 _CHUNK_BYTES: Final = 8_000_000  # of images, and of photos that are given as bytes
 _MOST_PHOTOS: Final = 512  # of a chunk
+_MOST_CRASHES: Final = 100  # after which it is not the photos
 _START_SECONDS: Final = 60  # after which a worker that says nothing is taken for another program
 _START: Final = "import sys; sys.path[:] = sys.argv[1:]; from nin.data.decoding_worker import main; main()"
 
@@ -63,6 +64,7 @@ class Workers:
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._crashes = 0
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
@@ -94,7 +96,7 @@ class Workers:
     def _serve(self) -> None:
         """Let a worker decode chunk after chunk; runs in a thread."""
         try:
-            with contextlib.suppress(_NotStarted):  # others do its work, or this process
+            with contextlib.suppress(_StartError):  # others do its work, or this process
                 self._decode()
             self._events.put(None)
         except BaseException as error:
@@ -117,34 +119,45 @@ class Workers:
                         alone.extend((first + i, [photo]) for i, photo in enumerate(photos))
                         answer = None
                     else:
-                        reason = _crash(worker.returncode)
-                        answer = Answer(record_without_image(FAILED), {first: reason})
+                        answer = Answer(record_without_image(FAILED), {first: self._crash(worker.returncode)})
                     worker = self._restart()
                 if answer is not None:
                     self._events.put((first, answer))
         finally:
             self._end(worker)
 
+    def _crash(self, code: int) -> str:
+        """Say why a photo has no image, on which a worker ended with an exit code; DataError after too many."""
+        with self._lock:
+            self._crashes += 1
+        killed = code == -9
+        if self._crashes > _MOST_CRASHES:
+            way_out = "free some memory" if killed else "reinstall Pillow"
+            raise DataError(f"decoders have crashed on {self._crashes} photos; {way_out}, and start again")
+        if killed:
+            return "its decoder was killed, as happens when memory runs out; free some memory, or shrink it"
+        return "the decoder crashed on it; save it again as PNG"
+
     def _restart(self) -> subprocess.Popen[bytes]:
         try:
             return self._start()
-        except _NotStarted as error:
+        except _StartError as error:
             raise DataError(
                 f"photos are decoded by programs, of which one ended, and no other can be started ({error}); "
                 "free some memory and start again"
             ) from error
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """Start a worker, and wait until it has said that it is one. Raises _NotStarted."""
+        """Start a worker, and wait until it has said that it is one. Raises _StartError."""
         if not sys.executable or getattr(sys, "frozen", False):
-            raise _NotStarted("there is no Python program")
+            raise _StartError("there is no Python program")
         home = str(Path(decoding_worker.__file__).parents[2])
         paths = [*sys.path, *([] if home in sys.path else [home])]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         try:
             with self._lock:
                 if self._closed:
-                    raise _NotStarted("they were ended")
+                    raise _StartError("they were ended")
                 process = subprocess.Popen(
                     [sys.executable, "-P", "-c", _START, *paths],
                     stdin=subprocess.PIPE,
@@ -155,17 +168,17 @@ class Workers:
                 )
                 self._processes.add(process)
         except (OSError, ValueError) as error:
-            raise _NotStarted(error) from error
+            raise _StartError(error) from error
         patience = threading.Timer(_START_SECONDS, process.kill)
         patience.daemon = True
         patience.start()
         try:
             if receive(cast(BinaryIO, process.stdout), str) != decoding_worker.__file__:
-                raise _NotStarted("it is of another installation")
+                raise _StartError("it is of another installation")
             send(cast(BinaryIO, process.stdin), self._job)
-        except (OSError, EOFError, msgspec.DecodeError, _NotStarted) as error:
+        except (OSError, EOFError, msgspec.DecodeError, _StartError) as error:
             self._end(process)
-            raise _NotStarted(error) from error
+            raise _StartError(error) from error
         finally:
             patience.cancel()
         return process
@@ -181,16 +194,9 @@ class Workers:
             self._processes.discard(process)
 
 
-class _NotStarted(Exception):  # noqa: N818
+class _StartError(Exception):
     """A worker could not be started."""
 
 
 def _encoded(photo: Path | bytes) -> tuple[bool, bytes]:
     return (False, photo) if isinstance(photo, bytes) else (True, os.fsencode(photo))
-
-
-def _crash(code: int) -> str:
-    """Say why a photo has no image, on which a worker ended with an exit code."""
-    if code == -9:
-        return "its decoder was killed, as happens when memory runs out; free some memory, or shrink it"
-    return "the decoder crashed on it; save it again as PNG"

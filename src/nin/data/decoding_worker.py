@@ -1,7 +1,7 @@
 """What becomes of a chunk of photos? Their pixels go into a file, and a record of each comes back.
 
-`nin.data.decoding` starts this as a program of its own, several times: Python's threads would wait for each other. It
-imports neither torch nor anything of the user's, and starts in a tenth of a second.
+`nin.data.decoding_pool` runs this as a program of its own, once for each processor, since threads of Python would wait
+for one another. It imports neither torch nor anything of the user's, and starts in a tenth of a second.
 """
 
 import errno
@@ -74,7 +74,7 @@ class Answer(msgspec.Struct, frozen=True):
     failure: tuple[int, str] | None = None
 
 
-class _NotNow(PhotoError):
+class _PassingError(PhotoError):
     """A photo that cannot be read, but may be another time."""
 
 
@@ -120,10 +120,11 @@ def _decode(job: Job, photo: Path | str | bytes) -> _Decoded:
         image = read_plain_png(data) or read_photo(data)
         pixels, colour = _pixels(job, image)
     except (PhotoError, MemoryError) as error:
-        passing = isinstance(error, (MemoryError, _NotNow)) or isinstance(error.__cause__, MemoryError)
+        passing = isinstance(error, (MemoryError, _PassingError)) or isinstance(error.__cause__, MemoryError)
         record = record_without_image(FAILED if passing else UNREADABLE, digest)
         shown = printable(str(photo)) if digest == bytes(32) else "the photo"
-        return _Decoded(record, bytes(job.image_bytes), str(error).removeprefix(f"{shown}: "))
+        reason = str(error).removeprefix(f"{shown}: ") or "too little memory for its image; free some memory"
+        return _Decoded(record, bytes(job.image_bytes), reason)
     checksum = hashlib.blake2b(pixels, digest_size=16).digest()
     return _Decoded(_RECORD.pack(READ, colour, *image.size, digest, checksum), pixels, None)
 
@@ -140,12 +141,12 @@ def _pixels(job: Job, photo: Image.Image) -> tuple[bytes, int]:
     if as_it_is and photo.mode == "L":
         return photo.tobytes() * channels, GREY
     if as_it_is and photo.mode == "RGB" and channels == 3:
-        image = np.frombuffer(photo.tobytes(), np.uint8).reshape(side, side, 3).transpose(2, 0, 1)
+        pixels = np.frombuffer(photo.tobytes(), np.uint8).reshape(side, side, 3).transpose(2, 0, 1).tobytes()
     else:
-        image = prepare(photo, job.preparation, channels, side).image
-    pixels = image.tobytes()
+        pixels = prepare(photo, job.preparation, channels, side).image.tobytes()
     if pixels[side**2 :] == pixels[: side**2] * (channels - 1):
         return pixels, GREY
+    image = np.frombuffer(pixels, np.uint8).reshape(channels, side, side)
     return pixels, COLOURED if has_colour(image) else NEARLY_GREY
 
 
@@ -166,12 +167,14 @@ def _read(path: Path | str) -> bytes | None:
             os.close(file)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in _PASSING:
-            raise _NotNow(f"it cannot be read ({error.strerror}); start again when it can") from None
+            raise _PassingError(f"it cannot be read ({error.strerror}); start again when it can") from None
     read_photo(Path(path))  # says what is wrong
     return None
 
 
 # --- The program, and how it is talked to: messages of MessagePack, each after its length ---
+
+_LONGEST: Final = 2**31  # bytes of a message; what is longer was written by another program
 
 
 def send(pipe: BinaryIO, message: object) -> None:
@@ -184,9 +187,8 @@ def send(pipe: BinaryIO, message: object) -> None:
 
 def receive(pipe: BinaryIO, kind: type[Message]) -> Message:
     """Read a message from a pipe. Raises EOFError where nobody writes one any more, and msgspec.DecodeError."""
-    length = pipe.read(8)
-    content = pipe.read(int.from_bytes(length, "little")) if len(length) == 8 else b""
-    if len(length) < 8 or len(content) < int.from_bytes(length, "little"):
+    length = int.from_bytes(header := pipe.read(8), "little")
+    if len(header) < 8 or length > _LONGEST or len(content := pipe.read(length)) < length:
         raise EOFError
     return msgspec.msgpack.decode(content, type=kind)
 
