@@ -117,7 +117,7 @@ def nin_again() -> Reader:
 
 
 def torchvision_folder() -> Reader:
-    """Read by `ImageFolder`, which opens files with Pillow as RGB, and a DataLoader with a worker for each processor."""
+    """Read by `ImageFolder`, which opens files with Pillow as RGB, and a DataLoader with all processors."""
     folders, transforms = import_module("torchvision.datasets"), import_module("torchvision.transforms")
     return lambda folder: from_torchvision(folders.ImageFolder(folder, transforms.PILToTensor()))
 
@@ -181,7 +181,7 @@ READERS = {
     OURS: ("nin", "network-in-network", nin_first),
     AGAIN: ("nin", "network-in-network", nin_again),
     "torchvision's ImageFolder, DataLoader": ("torchvision", "torchvision", torchvision_folder),
-    "the same with torchvision.io.read_image": ("torchvision", "torchvision", torchvision_io),
+    "the same, with its read_image": ("torchvision", "torchvision", torchvision_io),
     "Keras's image_dataset_from_directory": ("keras", "keras", keras_folder),
     "datasets' imagefolder": ("datasets", "datasets", datasets_folder),
 }

@@ -1,6 +1,6 @@
 """What should one know of a data set, or do something about? Each finding is one line: what, how many, what to do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,7 +40,8 @@ def of_classes(names: Sequence[str], counts: Counts) -> list[Finding]:
     everywhere = [sum(numbers) for numbers in zip(*counts.values(), strict=True)]
     train = counts["train"]
     if len(names) < 2:
-        found.append(Finding("error", f"there is one class only, {_some(names)}; a classifier needs two, add another"))
+        text = f"there is one class only, {_such(names)}; a classifier chooses among two or more, add another"
+        found.append(Finding("error", text))
     if len(names) > MAX_CLASSES:
         found.append(Finding("error", f"there are {len(names):,} classes; leave {MAX_CLASSES:,} at most"))
     if single := [name for name, count in zip(names, everywhere, strict=True) if count == 1]:
@@ -53,17 +54,14 @@ def of_classes(names: Sequence[str], counts: Counts) -> list[Finding]:
     for part, here in counts.items():
         lacking = [name for name, count in zip(names, here, strict=True) if not count]
         if part != "train" and lacking:
-            text = (
-                f"{_classes(lacking, 'has', 'have')} no {part} images: how well a model knows them is not measured "
-                "there; add some"
-            )
+            text = f"{_classes(lacking, 'has', 'have')} no {part} images: add some, or recall is not measured there"
             found.append(Finding("warning", text))
     most, least = max(train), min((count for count in train if count), default=0)
     if most > UNEQUAL * least:
-        rare = [f"{printable(name)} ({count:,})" for name, count in zip(names, train, strict=True) if count == least]
+        rare = [f"{name} ({count:,})" for name, count in zip(names, train, strict=True) if count == least]
         text = (
             f"the classes are very unequal: {printable(names[train.index(most)])} has {most:,} training images, and "
-            f"{_listed(rare)} the fewest; look at balanced accuracy and recall, or add images"
+            f"{_such(rare)} the fewest; look at balanced accuracy and recall, or add images"
         )
         found.append(Finding("warning", text))
     return found
@@ -75,15 +73,15 @@ def of_copies(duplicates: Duplicates, equal: HeldOut, near: HeldOut, counts: Cou
     mixed = [group for group in duplicates.equal if len({image.label for image in group}) > 1]
     if mixed:
         text = (
-            f"{_times(len(mixed), 'group')} of equal images {_have(len(mixed))} different labels, such as "
-            f"{_examples(mixed, labels=True)}; correct the labels, or remove the images"
+            f"{_times(len(mixed), 'group')} of equal images {_have(len(mixed))} different labels, "
+            f"{_pairs(mixed, labels=True)}; correct the labels, or remove the images"
         )
         found.append(Finding("warning", text))
     pairs = [pair[:2] for pair in duplicates.near if pair.first.label != pair.second.label]
     if pairs:
         text = (
-            f"{_times(len(pairs), 'pair')} of nearly equal images {_have(len(pairs))} different labels, such as "
-            f"{_examples(pairs, labels=True)}; look at them in the --report of nin data, and correct the labels"
+            f"{_times(len(pairs), 'pair')} of nearly equal images {_have(len(pairs))} different labels, "
+            f"{_pairs(pairs, labels=True)}; look at them in the --report of nin data, and correct the labels"
         )
         found.append(Finding("warning", text))
     for how, held_out in (("equal", equal), ("nearly equal", near)):
@@ -91,8 +89,8 @@ def of_copies(duplicates: Duplicates, equal: HeldOut, near: HeldOut, counts: Cou
             before = "training" if part == "validation" else "training or validation"
             what = "is" if len(members) == 1 else "are"
             text = (
-                f"{len(members):,} of {sum(counts[part]):,} {part} images {what} {how} to {before} images, such as "
-                f"{_examples(members)}: accuracy there is flattered; keep copies in one split"
+                f"{len(members):,} of {sum(counts[part]):,} {part} images {what} {how} to {before} images, "
+                f"{_pairs(members)}: accuracy there is flattered; keep copies in one split"
             )
             found.append(Finding("warning", text))
     for part in counts:
@@ -100,12 +98,12 @@ def of_copies(duplicates: Duplicates, equal: HeldOut, near: HeldOut, counts: Cou
         if within:
             text = (
                 f"{_times(len(within), 'group')} of equal {WORDS[part]} images, {sum(map(len, within)):,} images in "
-                f"all, such as {_examples(within)}; one of each is enough"
+                f"all, {_pairs(within)}; one of each is enough"
             )
             found.append(Finding("note", text))
         close = [pair[:2] for pair in duplicates.near if pair.first.part == pair.second.part == part]
         if close:
-            text = f"{_times(len(close), 'pair')} of nearly equal {WORDS[part]} images, such as {_examples(close)}"
+            text = f"{_times(len(close), 'pair')} of nearly equal {WORDS[part]} images, {_pairs(close)}"
             found.append(Finding("note", text))
     if not duplicates.complete:
         text = "too many images are too much alike to compare them all: there may be more that are nearly equal"
@@ -117,15 +115,16 @@ def of_photos(origin: Origin, blank: Sequence[Image], images: int) -> list[Findi
     """Return what is wrong with single photos and images, and what was noted when they were read."""
     found: list[Finding] = []
     if unreadable := origin.unreadable:
-        examples = _listed([f"{printable(key)} ({printable(why)})" for key, why in unreadable.items()])
+        examples = _such([f"{key} ({why.partition(';')[0]})" for key, why in unreadable.items()])
         text = (
-            f"{len(unreadable):,} of {images + len(unreadable):,} photos cannot be read, such as {examples}; they are "
-            "left out, replace or remove them"
+            f"{len(unreadable):,} of {images + len(unreadable):,} photos cannot be read, {examples}; they are left "
+            "out, replace or remove them"
         )
         found.append(Finding("warning", text))
     if blank:
         what = "image shows" if len(blank) == 1 else "images show"
-        text = f"{len(blank):,} {what} one colour only, such as {_listed(map(_image, blank))}; remove what is no image"
+        examples = _such([_image(image) for image in blank])
+        text = f"{len(blank):,} {what} one colour only, {examples}; remove what is no image"
         found.append(Finding("warning", text))
     return found + [Finding("note", note) for note in origin.notes]
 
@@ -136,30 +135,26 @@ def of_photos(origin: Origin, blank: Sequence[Image], images: int) -> list[Findi
 def _classes(names: Sequence[str], one: str, several: str) -> str:
     if len(names) == 1:
         return f"the class {printable(names[0])} {one}"
-    return f"{len(names):,} classes, such as {_some(names)}, {several}"
+    return f"{len(names):,} classes, {_such(names)}, {several}"
 
 
-def _some(names: Sequence[str]) -> str:
-    return _listed(printable(name) for name in names)
+def _such(texts: Sequence[str]) -> str:
+    """Write up to three of the texts, and "such as" where there are more."""
+    return f"{'such as ' if len(texts) > EXAMPLES else ''}{', '.join(map(printable, texts[:EXAMPLES]))}"
 
 
-def _listed(texts: Iterable[str]) -> str:
-    """Write up to three of the texts."""
-    return ", ".join(list(texts)[:EXAMPLES])
-
-
-def _examples(groups: Sequence[Sequence[Image]], *, labels: bool = False) -> str:
+def _pairs(groups: Sequence[Sequence[Image]], *, labels: bool = False) -> str:
     """Write up to three groups, and of each the first two images; of different labels where these are asked for."""
     shown: list[str] = []
-    for group in groups[:EXAMPLES]:
+    for group in groups:
         first = group[0]
         second = next((image for image in group if image.label != first.label), group[1]) if labels else group[1]
         shown.append(" with ".join(_image(image, label=labels) for image in (first, second)))
-    return ", ".join(shown)
+    return _such(shown)
 
 
 def _image(image: Image, *, label: bool = False) -> str:
-    return f"{printable(str(image.key))} ({image.part}{f', {printable(image.label)}' if label else ''})"
+    return f"{image.key} in {image.part}{f' as {image.label}' if label else ''}"
 
 
 def _times(count: int, word: str) -> str:

@@ -24,7 +24,7 @@ WIDTH = 112  # pixels a side of what is seen, or a little less, so that a pixel 
 
 
 class Shown(NamedTuple):
-    """An image on the page: a data URI, its width and height in CSS pixels, whether its pixels are seen, and what it is."""
+    """An image on the page: as a data URI, with its width and height there, and whether its pixels are to be seen."""
 
     source: str
     width: int
@@ -40,7 +40,7 @@ class Card(NamedTuple):
     """
 
     members: list[Shown]
-    count: int
+    size: int
     correlation: float | None
     labels_differ: bool
     splits_differ: bool
@@ -81,12 +81,11 @@ def _groups(audit: Audit) -> Iterator[_Group]:
 
 
 def _card(group: _Group, parts: dict[Part, LabelledImages]) -> Card:
-    # One of each label and split first, so that what differs is seen.
-    rest = list(group.images)
-    first = {(image.label, image.part): image for image in reversed(rest)}.values()
-    order = [*sorted(first, key=rest.index), *(image for image in rest if image not in set(first))]
+    # One of each class and split first, so that what differs is seen.
+    leaders = {(image.label, image.part): image for image in reversed(group.images)}.values()
+    order = [*reversed(leaders), *(image for image in group.images if image not in leaders)]
     members = [_shown(parts[image.part].images[image.position].cpu(), image) for image in order[:MEMBERS]]
-    return Card(members, len(rest), group.correlation, group.labels_differ, group.splits_differ)
+    return Card(members, len(group.images), group.correlation, group.labels_differ, group.splits_differ)
 
 
 def _shown(pixels: UInt8[Tensor, "channels height width"], image: Image) -> Shown:
