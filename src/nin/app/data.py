@@ -42,8 +42,6 @@ def main(options: Data) -> int:
         )
         found = audit(splits, progress.read)
     hashes = _hashes(splits.origin)
-    if report is not None:
-        write(report, render_audit(found, splits))
     if options.json:
         print(json.dumps(found.to_json() | ({"sha256": hashes} if hashes else {}), indent=2))
     else:
@@ -52,7 +50,9 @@ def main(options: Data) -> int:
             print("SHA-256 of the uncompressed files, all verified:")
         for name, digest in hashes.items():
             print(f"{digest}  {name}")
-        if report is not None:
+    if report is not None:
+        write(report, render_audit(found, splits))
+        if not options.json:
             print(f"report  {report}")
     return 2 if any(finding.severity == "error" for finding in found.findings) else 0
 

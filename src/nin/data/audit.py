@@ -13,6 +13,7 @@ from nin.data.audit_findings import Finding, of_classes, of_copies, of_photos
 from nin.data.duplicates import Duplicates, Image, find_duplicates
 from nin.data.images import Splits
 from nin.data.progress import Progress, no_progress
+from nin.errors import DataError
 
 PARTS: tuple[Part, ...] = get_args(Part)  # train first, and test last
 
@@ -95,9 +96,17 @@ def audit(splits: Splits, on_progress: Progress = no_progress) -> Audit:
 
     An error among the findings is what cannot be trained on. What the search for duplicates finds is kept beside the
     images where these are kept in a cache.
+
+    Raises:
+        DataError: the images of two splits differ in shape.
+
     """
     channels, height, width = splits.train.images.shape[1:]
     parts, origin, names = splits.parts(), splits.origin, splits.train.names
+    for part, images in parts.items():
+        if images.images.shape[1:] != splits.train.images.shape[1:]:
+            shapes = f"{tuple(splits.train.images.shape[1:])} in train and {tuple(images.images.shape[1:])} in {part}"
+            raise DataError(f"images have the shape {shapes}; make those of all splits the same")
     counts: dict[Part, tuple[int, ...]] = {
         part: tuple(torch.bincount(images.labels.cpu(), minlength=len(names)).tolist())
         for part, images in parts.items()

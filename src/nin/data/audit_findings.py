@@ -51,12 +51,13 @@ def of_classes(names: Sequence[str], counts: Counts) -> list[Finding]:
     if empty:
         text = f"{_classes(empty, 'has', 'have')} no images to train on; add some, or leave the class out"
         found.append(Finding("error", text))
+    known = [count > 1 and here > 0 for count, here in zip(everywhere, train, strict=True)]
     for part, here in counts.items():
-        lacking = [name for name, count in zip(names, here, strict=True) if not count]
+        lacking = [name for name, count, fine in zip(names, here, known, strict=True) if fine and not count]
         if part != "train" and lacking:
             text = f"{_classes(lacking, 'has', 'have')} no {part} images: add some, or recall is not measured there"
             found.append(Finding("warning", text))
-    most, least = max(train), min((count for count in train if count), default=0)
+    most, least = max(train), min((count for count, fine in zip(train, known, strict=True) if fine), default=max(train))
     if most > UNEQUAL * least:
         rare = [f"{name} ({count:,})" for name, count in zip(names, train, strict=True) if count == least]
         text = (
@@ -90,7 +91,7 @@ def of_copies(duplicates: Duplicates, equal: HeldOut, near: HeldOut, counts: Cou
             what = "is" if len(members) == 1 else "are"
             text = (
                 f"{len(members):,} of {sum(counts[part]):,} {part} images {what} {how} to {before} images, "
-                f"{_pairs(members)}: accuracy there is flattered; keep copies in one split"
+                f"{_pairs(members)}: accuracy there is flattered; keep one of each, or all in one split"
             )
             found.append(Finding("warning", text))
     for part in counts:
