@@ -69,8 +69,8 @@ def decode_listing(
     state = decoded.records["state"]
     positions = np.flatnonzero(state == READ)
     records = decoded.records[positions]
-    numbers: dict[bytes, int] = {}
-    groups = [numbers.setdefault(digest.tobytes(), len(numbers)) for digest in records["pixels"]]
+    digests, numbers = records["pixels"].tobytes(), dict[bytes, int]()
+    groups = [numbers.setdefault(digests[at : at + 16], len(numbers)) for at in range(0, len(digests), 16)]
     sizes = Counter(zip(records["width"].tolist(), records["height"].tolist(), strict=True))
     images = Images(
         Pixels(path, (len(state), in_file, side, side)),

@@ -33,7 +33,9 @@ def count_workers() -> int:
     return max(1, count)
 
 
-def decode(photos: Sequence[Path | bytes], job: Job, on_progress: Progress, workers: int | None = None) -> Decoded:
+def decode(
+    photos: Sequence[Path | str | bytes], job: Job, on_progress: Progress, workers: int | None = None
+) -> Decoded:
     """Decode photos and write their images into the file of `job`, in the order of the photos, zeros where none is.
 
     The same whatever the workers: by default as `count_workers` says, and none for few photos, which this
@@ -62,7 +64,7 @@ def decode(photos: Sequence[Path | bytes], job: Job, on_progress: Progress, work
     return Decoded(records, dict(sorted(reasons.items())))
 
 
-def _answers(photos: Sequence[Path | bytes], job: Job, workers: int) -> Generator[tuple[int, Answer], None, None]:
+def _answers(photos: Sequence[Path | str | bytes], job: Job, workers: int) -> Generator[tuple[int, Answer], None, None]:
     """Yield the number of a chunk's first photo, and what became of the chunk; in any order."""
     chunks = Chunks(photos, job, max(1, workers))
     if workers:

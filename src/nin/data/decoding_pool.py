@@ -34,18 +34,18 @@ def next_size(size: int, seconds: float) -> int:
 class Chunks:
     """Photos that nobody has taken yet; several threads take from them."""
 
-    def __init__(self, photos: Sequence[Path | bytes], job: Job, takers: int) -> None:
+    def __init__(self, photos: Sequence[Path | str | bytes], job: Job, takers: int) -> None:
         self._photos, self._takers = photos, takers
         self._most = max(1, _CHUNK_BYTES // job.image_bytes)
         self._next = 0
         self._lock = threading.Lock()
 
-    def take(self, size: int) -> tuple[int, list[Path | bytes]] | None:
+    def take(self, size: int) -> tuple[int, list[Path | str | bytes]] | None:
         """Return the number of the first, and up to `size` photos; fewer near the end, so that all takers end then."""
         with self._lock:
             first, left = self._next, len(self._photos) - self._next
             most = min(size, self._most, -(-left // (2 * self._takers)))
-            taken: list[Path | bytes] = []
+            taken: list[Path | str | bytes] = []
             room = _CHUNK_BYTES
             while len(taken) < most and room > 0:
                 photo = self._photos[first + len(taken)]
@@ -104,7 +104,7 @@ class Workers:
 
     def _decode(self) -> None:
         worker, size = self._start(), 1
-        alone: deque[tuple[int, list[Path | bytes]]] = deque()  # photos of a chunk on which a worker ended
+        alone: deque[tuple[int, list[Path | str | bytes]]] = deque()  # photos of a chunk on which a worker ended
         try:
             while chunk := alone.popleft() if alone else self._chunks.take(size):
                 first, photos = chunk
@@ -198,5 +198,5 @@ class _StartError(Exception):
     """A worker could not be started."""
 
 
-def _encoded(photo: Path | bytes) -> tuple[bool, bytes]:
+def _encoded(photo: Path | str | bytes) -> tuple[bool, bytes]:
     return (False, photo) if isinstance(photo, bytes) else (True, os.fsencode(photo))

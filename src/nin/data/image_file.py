@@ -1,5 +1,6 @@
 """How do images lie in a file, so that they need not fit in memory? As a .npy file, which is mapped."""
 
+import errno
 import math
 import mmap
 import os
@@ -37,14 +38,19 @@ def copy_images(
 
     """
     shape = (len(rows), channels, *source.shape[2:])
-    step = max(1, _COPIED // math.prod(source.shape[1:]))
-    with source.path.open("rb") as file, path.open("wb") as target:
+    stored, size = math.prod(source.shape[1:]), math.prod(shape[1:])
+    buffer = memoryview(bytearray(size * min(len(rows), max(1, _COPIED // size))))
+    # Read, not mapped: what has been read of a map would count as this process's memory.
+    with source.path.open("rb", buffering=0) as file, path.open("wb") as target:
         np.lib.format.write_array_header_1_0(target, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for begin in range(0, len(rows), step):
-            # Mapped anew each time, so that what has been read does not count as this process's memory.
-            images = np.memmap(file, np.uint8, "r", source.offset, source.shape)
-            target.write(np.take(images[:, :channels], rows[begin : begin + step], axis=0).data)
-            on_progress("arranging images", min(begin + step, len(rows)), len(rows))
+        for begin in range(0, len(rows), len(buffer) // size):
+            chunk = rows[begin : begin + len(buffer) // size].tolist()
+            for place, row in enumerate(chunk):
+                file.seek(source.offset + row * stored)
+                if file.readinto(buffer[place * size : (place + 1) * size]) != size:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+            target.write(buffer[: len(chunk) * size])
+            on_progress("arranging images", begin + len(chunk), len(rows))
         target.flush()
         os.fsync(target.fileno())
 
