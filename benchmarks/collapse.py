@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import LabelledImages
+from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.figures.style import BLUE, GREY, RED, STYLE, to_png
 from nin.training.network import initial_network
 from nin.training.plan import resolve

@@ -22,9 +22,9 @@ from speed import heading
 
 import nin
 from nin.choices import Part
-from nin.data import near_equal
-from nin.data.audit import Audit, audit
-from nin.data.duplicates import find_duplicates
+from nin.data.auditing import near_equal
+from nin.data.auditing.audit import Audit, audit
+from nin.data.auditing.duplicates import find_duplicates
 from nin.data.images import LabelledImages, Splits
 from nin.data.load import load_dataset
 from nin.metrics import wilson_interval

@@ -41,7 +41,7 @@ def main(
 ) -> None:
     """Measure the first test images at each size, print the table and draw the curves."""
     loaded = nin.load(model, device="cpu")
-    test = nin.fashion_mnist().test.first(images)
+    test = nin.fashion_mnist().parts()["test"].first(images)
     found: dict[int, dict[str, Curves]] = {}
     print("| input | cells | accuracy | order | deletion, area (less is better) | insertion, area (more is better) | "
           "deletion, minus the class map's | insertion, minus the class map's |")  # fmt: skip

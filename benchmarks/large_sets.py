@@ -61,8 +61,10 @@ def main(images: int = 20_000, folder: Path | None = None, repeats: int = 3) -> 
         for name, place, count in (("500 photos", few, 500), (f"{images:,} photos", many, images)):
             found = [measure(place, count, Path(temporary, f"{place.name}-{number}")) for number in range(1 + repeats)]
             peaks, starts = [one["peak"] for one in found], [one["start"] for one in found]
-            print(f"{name}: highest memory {median(peaks[1:]):.2f} GB (while decoding too: {peaks[0]:.2f} GB); from the "
-                  f"start of the program to the first step {starts[0]:.1f} s, and {median(starts[1:]):.2f} s once decoded")  # fmt: skip
+            print(
+                f"{name}: highest memory {median(peaks[1:]):.2f} GB (while decoding too: {peaks[0]:.2f} GB); from the "
+                f"program's start to the first step {starts[0]:.1f} s, and {median(starts[1:]):.2f} s once decoded"
+            )
 
 
 def write(folder: Path, images: int) -> None:

@@ -17,7 +17,7 @@ import reference
 import torch
 import torch.nn.functional as F
 
-from nin.data.fashion_mnist import fashion_mnist
+from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.device import autocast, find_device, keep_freed_memory
 from nin.networks.forward import channels_last
 from nin.training.network import initial_network

@@ -20,7 +20,7 @@ BATCH = 256
 
 def main() -> None:
     """Measure both models in both precisions."""
-    test = nin.fashion_mnist().test
+    test = nin.fashion_mnist().parts()["test"]
     batch = test.images[:BATCH]
     plain = reference.network()
     theirs = timed(lambda: reference.predict(plain, batch, 224), BATCH)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import tyro
 
-from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import LabelledImages
+from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.device import find_device
 from nin.metrics import Evaluation, evaluate_logits, t_interval
 from nin.networks.forward import compute_logits

@@ -17,8 +17,8 @@ import torch
 from msgspec.structs import replace
 
 from nin.choices import Precision
-from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import LabelledImages
+from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.device import find_device
 from nin.networks.forward import compute_logits
 from nin.runs.environment import processor

@@ -9,8 +9,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from synthetic import small_splits  # noqa: E402
 
-from nin.data.fashion_mnist import find  # noqa: E402
 from nin.data.images import Splits  # noqa: E402
+from nin.data.sources.fashion_mnist import find  # noqa: E402
 from nin.errors import DataError  # noqa: E402
 
 torch.set_num_threads(1)  # the tests' networks and batches are too small for more

@@ -30,7 +30,9 @@ def draw(shape: str, number: int, *, grey: bool = False) -> Image.Image:
     return image.convert("L") if grey else image
 
 
-def write_photos(folder: Path, each: int, shapes: Sequence[str] = SHAPES, first: int = 0, *, grey: bool = False) -> Path:
+def write_photos(
+    folder: Path, each: int, shapes: Sequence[str] = SHAPES, first: int = 0, *, grey: bool = False
+) -> Path:
     """Write `each` drawings of every shape into `folder/SHAPE/`, in all formats in turn, and return the folder."""
     for shape in shapes:
         (folder / shape).mkdir(parents=True)

@@ -21,8 +21,8 @@ from tyro.conf import Positional
 
 import nin
 from nin.app.console import Progress
-from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import LabelledImages, Splits
+from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.device import find_device
 from nin.errors import NinError
 from nin.files import read_json
@@ -45,7 +45,7 @@ def main(name: Positional[str], spread: tuple[Path, ...], data: Path | None = No
     if run is not None and (run := run.resolve()) not in spread:
         raise NinError(f"--run must be one of the runs of --spread, not {run}")
     splits = fashion_mnist(data)
-    assert splits.test is not None, "Fashion-MNIST has test images"
+    assert splits.test is not None, "Fashion-MNIST has test images"  # noqa: S101
     planned = read_plan(spread[0] / "plan.json")
     if run is None:
         run = Path("runs", f"ship-{name}")

@@ -4,10 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nin.data.fashion_mnist import fashion_mnist as fashion_mnist
     from nin.data.images import LabelledImages as LabelledImages
     from nin.data.images import Splits as Splits
     from nin.data.load import load_dataset as load_dataset
+    from nin.data.sources.fashion_mnist import fashion_mnist as fashion_mnist
     from nin.errors import NinError as NinError
     from nin.inference.classifier import Classifier as Classifier
     from nin.inference.classifier import Prediction as Prediction
@@ -38,7 +38,7 @@ _MODULES = {
     "Splits": "data.images",
     "VGG": "networks.vgg",
     "evaluate": "runs.evaluate",
-    "fashion_mnist": "data.fashion_mnist",
+    "fashion_mnist": "data.sources.fashion_mnist",
     "fold": "networks.batch_norm",
     "load": "inference.classifier",
     "load_dataset": "data.load",

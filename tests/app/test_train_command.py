@@ -17,8 +17,10 @@ from msgspec.structs import replace
 from runs.small import files, tiny_plan, tiny_splits, weights
 from synthetic import small_splits
 
-from nin.data.fashion_mnist import fashion_mnist
 from nin.data.images import Splits
+from nin.data.progress import Progress
+from nin.data.read import NAMED
+from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.device import usable_threads
 from nin.files import write_json
 
@@ -86,7 +88,7 @@ def test_an_existing_run_folder_is_left_alone(nin: Nin, tmp_path: Path):
 def test_too_few_minutes_are_refused_with_what_would_do(
     nin: Nin, tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("nin.runs.train.fashion_mnist", lambda folder: small_splits())
+    monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: small_splits())
     answer = nin("train", "--minutes", "0.01", "--run", tmp_path / "run")
     assert answer.returncode == 2
     assert re.fullmatch(r"nin: 0\.01 minutes are too few: .*; give [0-9.]+ or more\n", answer.stderr)
@@ -178,11 +180,11 @@ def test_a_run_in_a_folder_whose_name_is_no_text_ends_with_its_report(
 def test_a_fifth_of_an_epoch_trains_and_reports(
     nin: Nin, fashion_mnist_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def fewer_to_evaluate(folder: Path | None) -> Splits:  # which would take longer than the training
+    def fewer_to_evaluate(folder: Path, on_progress: Progress) -> Splits:  # which would take longer than the training
         splits = fashion_mnist(folder)
         return splits._replace(validation=splits.validation.first(2000), test=splits.test.first(1000))
 
-    monkeypatch.setattr("nin.runs.train.fashion_mnist", fewer_to_evaluate)
+    monkeypatch.setitem(NAMED, "fashion-mnist", fewer_to_evaluate)
     answer = nin("train", "--epochs", "0.2", fashion_mnist_folder, "--run", tmp_path / "run")
     assert answer.returncode == 0, answer.stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from nin.choices import Part
-from nin.data.folder import list_folder
-from nin.data.listing import Listing
+from nin.data.sources.folder import list_folder
+from nin.data.sources.listing import Listing
 from nin.errors import DataError
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nin.data.arrays import from_arrays
+from nin.data.sources.arrays import from_arrays
 from nin.errors import NinError
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 5, 7), np.uint8)

@@ -10,7 +10,7 @@ import torch
 from data.test_duplicates import scenes
 from torch import Tensor
 
-from nin.data.audit import Audit, audit
+from nin.data.auditing.audit import Audit, audit
 from nin.data.images import LabelledImages, Origin, Splits
 from nin.data.load import load_dataset
 from nin.errors import DataError

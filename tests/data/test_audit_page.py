@@ -17,8 +17,8 @@ from data.test_audit import splits_of, with_copies
 from data.test_duplicates import scenes
 from PIL import Image
 
-from nin.data.audit import audit
-from nin.data.audit_page import render_audit
+from nin.data.auditing.audit import audit
+from nin.data.auditing.audit_page import render_audit
 from nin.data.images import LabelledImages, Origin, Splits
 
 

@@ -18,9 +18,9 @@ import torch
 from data.idx_files import flip_a_bit, serve, write_files
 from PIL import Image
 
-from nin.data import cifar10 as module
-from nin.data.cifar10 import CIFAR10, CIFAR10_NAMES, cifar10
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
+from nin.data.sources import cifar10 as module
+from nin.data.sources.cifar10 import CIFAR10, CIFAR10_NAMES, cifar10
 from nin.errors import DataError
 
 COUNT = 20  # records in each file of the small set

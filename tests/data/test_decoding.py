@@ -12,11 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.data import decoding_worker
-from nin.data.decoding import Decoded, decode
-from nin.data.decoding_worker import CHANGED, COLOURED, FAILED, GREY, NEARLY_GREY, READ, UNREADABLE, Job, decode_chunk
-from nin.data.photo import read_photo
-from nin.data.preparation import Preparation, prepare
+from nin.data.decoded import decoding_worker
+from nin.data.decoded.decoding import Decoded, decode
+from nin.data.decoded.decoding_worker import (
+    CHANGED,
+    COLOURED,
+    FAILED,
+    GREY,
+    NEARLY_GREY,
+    READ,
+    UNREADABLE,
+    Job,
+    decode_chunk,
+)
+from nin.data.photos.photo import read_photo
+from nin.data.photos.preparation import Preparation, prepare
 from nin.data.progress import Progress, no_progress
 from nin.errors import DataError
 
@@ -165,7 +175,7 @@ def test_a_photo_that_crashes_its_decoder_is_the_only_one_lost(tmp_path: Path, c
 def test_decoders_that_crash_on_everything_are_an_error(
     tmp_path: Path, crashing: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("nin.data.decoding_pool._MOST_CRASHES", 1)
+    monkeypatch.setattr("nin.data.decoded.decoding_pool._MOST_CRASHES", 1)
     for number in range(3):
         (tmp_path / f"hostile {number}").write_bytes(photo(number))
     with pytest.raises(DataError, match="decoders have crashed on 2 photos; reinstall Pillow, and start again"):
@@ -177,7 +187,7 @@ def test_workers_find_this_package_and_nothing_in_the_users_folder(tmp_path: Pat
         (tmp_path / name).write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\nraise SystemExit(name)")
     monkeypatch.chdir(tmp_path)
     taken: list[str] = []
-    monkeypatch.setattr("nin.data.decoding.decode_chunk", lambda *_: taken.append("here"))
+    monkeypatch.setattr("nin.data.decoded.decoding.decode_chunk", lambda *_: taken.append("here"))
     found, _ = decoded(tmp_path, [photo(seed) for seed in range(4)], workers=1)
     assert (found.records["state"] == READ).all()
     assert taken == []
@@ -188,7 +198,7 @@ def test_workers_find_this_package_and_nothing_in_the_users_folder(tmp_path: Pat
 def test_where_no_worker_can_be_started_this_process_decodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ):
-    monkeypatch.setattr("nin.data.decoding_pool._START_SECONDS", 0.2)
+    monkeypatch.setattr("nin.data.decoded.decoding_pool._START_SECONDS", 0.2)
     monkeypatch.setattr(sys, "executable", program)
     found, images = decoded(tmp_path, [photo(seed) for seed in range(4)], workers=2)
     assert (found.records["state"] == READ).all()

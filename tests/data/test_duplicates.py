@@ -11,8 +11,8 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from nin.choices import Part
-from nin.data import near_equal
-from nin.data.duplicates import MEMO, Duplicates, find_duplicates
+from nin.data.auditing import near_equal
+from nin.data.auditing.duplicates import MEMO, Duplicates, find_duplicates
 from nin.data.images import LabelledImages
 from nin.files import read_json, write_json
 
@@ -174,7 +174,7 @@ def test_images_in_a_file_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest
     images[50] = (images[9].float() * 0.8).byte()
     np.save(tmp_path / "images.npy", images.numpy())
     mapped = torch.from_numpy(np.load(tmp_path / "images.npy", mmap_mode="c"))
-    monkeypatch.setattr("nin.data.duplicates.CHUNK", 10 * images[0].numel())
+    monkeypatch.setattr("nin.data.auditing.duplicates.CHUNK", 10 * images[0].numel())
     assert find(mapped[:30], mapped[30:]) == find(images[:30], images[30:])
 
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from data.idx_files import FILES, GOOD, LABELS, PACKED, SMALL, flip_a_bit, write_files
 
-from nin.data import fashion_mnist as module
-from nin.data.fashion_mnist import FASHION_MNIST, FASHION_MNIST_NAMES, fashion_mnist, find
 from nin.data.images import Splits
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
+from nin.data.sources import fashion_mnist as module
+from nin.data.sources.fashion_mnist import FASHION_MNIST, FASHION_MNIST_NAMES, fashion_mnist, find
 from nin.errors import DataError
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from data.idx_files import FILES, GOOD, LABELS, OTHER, PACKED, SMALL, Upstream, serve, write_files
 
-from nin.data import fetch
-from nin.data.fetch import NamedSet, Progress
-from nin.data.idx import read_idx
+from nin.data.sources import fetch
+from nin.data.sources.fetch import NamedSet, Progress
+from nin.data.sources.idx import read_idx
 from nin.errors import DataError
 
 
@@ -273,8 +273,8 @@ def test_a_file_that_another_process_has_fetched_and_is_reading_stays(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nin.data.fetch import NamedSet
-from nin.data.idx import read_idx
+from nin.data.sources.fetch import NamedSet
+from nin.data.sources.idx import read_idx
 
 def stop(what, done, total):
     if "labels" in what:

@@ -12,7 +12,7 @@ from data.photo_folders import classes_of, parts_of, problem, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nin.data.folder import list_folder
+from nin.data.sources.folder import list_folder
 
 
 def test_each_folder_is_a_class_and_each_photo_has_its_path_as_key(tmp_path: Path):
@@ -398,7 +398,7 @@ def test_the_stamp_differs_when_a_photo_or_a_label_may_have_changed(tmp_path: Pa
 def test_listing_a_folder_does_not_load_torch(tmp_path: Path):
     put(tmp_path, "a/1.png", "b/1.png")
     program = (
-        "import sys; from pathlib import Path; from nin.data.folder import list_folder; "
+        "import sys; from pathlib import Path; from nin.data.sources.folder import list_folder; "
         f"list_folder(Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,8 +8,8 @@ import pytest
 from garments import GARMENTS, t_shirt
 from PIL import Image, ImageDraw
 
-from nin.data.garment import prepare_garment
-from nin.data.photo import read_photo
+from nin.data.photos.garment import prepare_garment
+from nin.data.photos.photo import read_photo
 from nin.errors import NinError, PhotoError
 
 

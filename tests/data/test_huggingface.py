@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.data.arrays import from_arrays
-from nin.data.huggingface import is_dataset, list_dataset, open_dataset
-from nin.data.photo import read_photo
+from nin.data.photos.photo import read_photo
+from nin.data.sources.arrays import from_arrays
+from nin.data.sources.huggingface import is_dataset, list_dataset, open_dataset
 from nin.errors import NinError
 
 hf = pytest.importorskip("datasets", reason="needs the extra [hf]")
@@ -376,7 +376,7 @@ server = http.server.HTTPServer(("127.0.0.1", 0), Hub)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{server.server_port}"
 if sys.argv[1] == "offline": os.environ["HF_HUB_OFFLINE"] = "1"
-from nin.data.huggingface import open_dataset
+from nin.data.sources.huggingface import open_dataset
 from nin.errors import NinError
 for name in sys.argv[2:]:
     try: open_dataset(name)

@@ -15,7 +15,7 @@ from data.idx_files import GOOD, LABELS, OTHER, PACKED, SHAPES, SMALL, any_idx, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nin.data.idx import read_any_idx, read_idx, read_idx_labels
+from nin.data.sources.idx import read_any_idx, read_idx, read_idx_labels
 from nin.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from data.idx_files import SMALL, any_idx, write_files
 
-from nin.data.idx_folder import is_idx_folder, read_idx_folder
+from nin.data.sources.idx_folder import is_idx_folder, read_idx_folder
 from nin.errors import DataError
 
 DRAW = np.random.default_rng(0)

@@ -14,13 +14,13 @@ import torch
 from data.test_decoding import CRASH, photo
 from filelock import FileLock
 
-from nin.data import cache_room
-from nin.data.cache_folder import cache_folder, cache_size
-from nin.data.image_cache import CachedPhotos, cached_photos
-from nin.data.image_file import Pixels, map_images
-from nin.data.listing import Listing
-from nin.data.photo import read_photo
-from nin.data.preparation import Preparation, prepare
+from nin.data.decoded import cache_room
+from nin.data.decoded.cache_folder import cache_folder, cache_size
+from nin.data.decoded.image_cache import CachedPhotos, cached_photos
+from nin.data.decoded.image_file import Pixels, map_images
+from nin.data.photos.photo import read_photo
+from nin.data.photos.preparation import Preparation, prepare
+from nin.data.sources.listing import Listing
 from nin.errors import DataError, OptionError
 
 SIDE = 6
@@ -320,7 +320,7 @@ def test_photos_on_which_a_decoder_crashed_are_read_again_next_time(
 ):
     (folder / "hostile.png").write_bytes(photo(5))
     (tmp_path / "sitecustomize.py").write_text(CRASH)
-    monkeypatch.setattr("nin.data.decoding.FEW", 1)
+    monkeypatch.setattr("nin.data.decoded.decoding.FEW", 1)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     first = cached_photos(listing(folder), PHOTO, SIDE, order=forwards)
     assert list(first.unreadable) == ["2 text.png", "hostile.png"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nin.data.labels import read_labels
+from nin.data.sources.labels import read_labels
 from nin.errors import NinError
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import nin
 from nin.data.images import LabelledImages, Splits
 from nin.data.load import NAMED, load_dataset
-from nin.data.preparation import Preparation, prepare
+from nin.data.photos.preparation import Preparation, prepare
 from nin.errors import DataError, NinError, OptionError
 
 
@@ -203,7 +203,7 @@ def test_options_out_of_range_are_one_line(photos: Path, options: dict[str, obje
 
 def test_what_is_no_source_is_one_line(tmp_path: Path):
     for source in (None, 3, {"a": 1}, (1, 2, 3, 4), object()):
-        with pytest.raises(NinError, match="^[^\n]+$"):
+        with pytest.raises(NinError, match=r"^[^\n]+$"):
             load_dataset(source)
     with pytest.raises(DataError, match="nowhere"):
         load_dataset(tmp_path / "nowhere")
@@ -212,7 +212,7 @@ def test_what_is_no_source_is_one_line(tmp_path: Path):
 
 
 def test_images_too_few_to_hold_any_out_are_refused():
-    images, labels = arrays(2)
+    images, _ = arrays(2)
     with pytest.raises(DataError, match="too few"):
         load_dataset((np.concatenate([images[:1]] * 4), ["a"] * 2 + ["b"] * 2))
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from data.idx_files import any_idx, serve, write_files
 
-from nin.data import mnist as module
-from nin.data.fashion_mnist import FASHION_MNIST
 from nin.data.images import LabelledImages
-from nin.data.mnist import MNIST, MNIST_NAMES, mnist
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
+from nin.data.sources import mnist as module
+from nin.data.sources.fashion_mnist import FASHION_MNIST
+from nin.data.sources.mnist import MNIST, MNIST_NAMES, mnist
 from nin.errors import DataError
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.data.photo import MAX_BYTES, find_photos, read_photo
+from nin.data.photos.photo import MAX_BYTES, find_photos, read_photo
 from nin.errors import PhotoError
 
 GREY = np.add.outer(np.arange(40) * 4, np.arange(60)).astype(np.uint8)  # 0 at the top left, 215 at the bottom right

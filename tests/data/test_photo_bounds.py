@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nin.data.garment import prepare_garment
-from nin.data.photo import MAX_BYTES, MAX_PIXELS, read_photo
+from nin.data.photos.garment import prepare_garment
+from nin.data.photos.photo import MAX_BYTES, MAX_PIXELS, read_photo
 from nin.errors import PhotoError
 
 GREY = np.add.outer(np.arange(40) * 4, np.arange(60)).astype(np.uint8)
@@ -127,8 +127,8 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path):
 MEASURE = """
 import re, sys
 from pathlib import Path
-from nin.data.garment import prepare_garment
-from nin.data.photo import read_photo
+from nin.data.photos.garment import prepare_garment
+from nin.data.photos.photo import read_photo
 def peak(): return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 before = peak()
 prepare_garment(read_photo(Path(sys.argv[1])))

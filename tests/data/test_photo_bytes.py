@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.data.photo import read_photo
+from nin.data.photos.photo import read_photo
 from nin.errors import PhotoError
 
 HEIGHT, WIDTH = 18, 21

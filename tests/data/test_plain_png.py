@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nin.data.photo import read_photo
-from nin.data.plain_png import read_plain_png
+from nin.data.photos.photo import read_photo
+from nin.data.photos.plain_png import read_plain_png
 
 
 def png(mode: str = "RGB", size: tuple[int, int] = (7, 5), **options: object) -> bytes:

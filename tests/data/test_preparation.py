@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from nin.choices import Fit
-from nin.data.garment import prepare_garment
-from nin.data.photo import read_photo
-from nin.data.preparation import Preparation, has_colour, prepare
+from nin.data.photos.garment import prepare_garment
+from nin.data.photos.photo import read_photo
+from nin.data.photos.preparation import Preparation, has_colour, prepare
 from nin.data.preprocessing import Preprocessing
 from nin.errors import NinError, OptionError, PhotoError
 
@@ -252,6 +252,6 @@ def test_a_photo_given_by_a_program_has_the_bounds_of_a_file():
 
 
 def test_processes_that_decode_photos_need_no_torch():
-    program = "import sys, nin.data.preparation; print(sorted({'torch', 'jaxtyping'} & set(sys.modules)))"
+    program = "import sys, nin.data.photos.preparation; print(sorted({'torch', 'jaxtyping'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"

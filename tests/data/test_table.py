@@ -9,8 +9,8 @@ from data.photo_folders import classes_of, parts_of, problem, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nin.data.folder import list_folder
-from nin.data.table import find_table, list_table
+from nin.data.sources.folder import list_folder
+from nin.data.sources.table import find_table, list_table
 
 PHOTOS = ("1.png", "2.png", "sub/3.jpg", "sub/4.xyz")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from nin.data.photo import read_photo
+from nin.data.photos.photo import read_photo
 from nin.errors import PhotoError
 
 HEIGHT, WIDTH = 18, 21  # odd, so that rows of few bits are padded

@@ -16,7 +16,7 @@ from PIL import Image
 
 import nin
 from nin.choices import Fit
-from nin.data.preparation import Preparation, prepare
+from nin.data.photos.preparation import Preparation, prepare
 from nin.data.preprocessing import Preprocessing
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.classifier import Classifier, Prediction

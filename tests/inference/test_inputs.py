@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nin.data.garment import Prepared, prepare_garment
+from nin.data.photos.garment import Prepared, prepare_garment
 from nin.errors import NinError, PhotoError
 from nin.inference.inputs import as_images, read_inputs
 
@@ -147,7 +147,7 @@ def test_floats_of_any_width_are_read(dtype: str):
 DEFAULTS = """
 import numpy as np, torch
 from PIL import Image
-from nin.data.garment import prepare_garment
+from nin.data.photos.garment import prepare_garment
 from nin.inference.inputs import as_images, read_inputs
 torch.set_default_dtype(torch.float64)
 torch.set_default_device("meta")

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import nin
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
 from nin.errors import FileError, ModelError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import read_folder, save_folder

@@ -11,7 +11,7 @@ from runs.small import tiny_plan, tiny_splits
 
 import nin
 from nin.data.images import Origin
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
 from nin.files import write_json
 from nin.runs.environment import commit, environment, in_words, processor
 

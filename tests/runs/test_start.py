@@ -68,7 +68,7 @@ def test_a_run_of_photos_is_done_again_from_its_plan_and_judged_on_what_it_held_
 
     next((photos / "circle").iterdir()).unlink()
     with pytest.raises(
-        RunError, match=r"^the images of .*photos are no longer those of the run \(48 train.*train anew$"
+        RunError, match=r"^the images of .*photos are no longer those of the run \(48 train.*start a new run$"
     ):
         nin.train(plan=run.folder / "plan.json", run=tmp_path / "changed")
     assert not (tmp_path / "changed").exists()
@@ -77,7 +77,7 @@ def test_a_run_of_photos_is_done_again_from_its_plan_and_judged_on_what_it_held_
 
 def test_images_in_memory_must_be_given_again(tmp_path: Path, splits: Splits):
     first = nin.train(splits, recipe=SHORT, run=tmp_path / "run")
-    with pytest.raises(RunError, match="give them again"):
+    with pytest.raises(RunError, match="give them as the source"):
         nin.train(plan=first.folder / "plan.json", run=tmp_path / "again")
     again = nin.train(splits, plan=first.folder / "plan.json", run=tmp_path / "again")
     assert weights(again.folder) == weights(first.folder)

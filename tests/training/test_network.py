@@ -11,7 +11,7 @@ from nin.device import pytorch_defaults
 from nin.networks.batch_norm import with_batch_norm
 from nin.networks.forward import compute_logits
 from nin.networks.nin import NiN
-from nin.networks.registry import build_network
+from nin.networks.registry import NETWORKS, build_network, head_parameters
 from nin.training.network import final_network, initial_network, shift_logits, trained_without_final_relu
 from nin.training.plan import Plan, resolve
 from nin.training.recipe import Recipe, d2l, quick
@@ -169,3 +169,33 @@ def test_the_network_that_is_shifted_is_a_copy():
 def test_the_batch_norm_variant_is_not_what_is_shifted():
     with pytest.raises(AssertionError):
         shift_logits(with_batch_norm(NiN()), -1.0)
+
+
+# --- Starting from a model ---
+
+
+def test_the_last_block_is_what_depends_on_the_number_of_classes():
+    assert head_parameters("nin", 1, 67) == {f"n4.{layer}.{kind}" for layer in (0, 2, 4) for kind in ("weight", "bias")}
+    for name, architecture in NETWORKS.items():
+        head = head_parameters(name, 3, architecture.default_size)
+        with torch.device("meta"):
+            names = build_network(name, 3, 10, architecture.default_size).state_dict().keys()
+        assert head
+        assert head < names
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_training_that_starts_from_a_model_has_its_blocks_and_a_new_last_one(splits: Splits, batch_norm: bool):
+    plan = plan_of(splits, replace(SMALL, batch_norm=batch_norm))
+    torch.manual_seed(5)
+    model = build_network("nin", 1, 10, 67)  # of another number of classes
+    network, fresh = initial_network(plan, model.state_dict()), initial_network(plan)
+    for block in ("n1", "n2", "n3", "n4"):
+        convolutions, models, new = (
+            [module for module in getattr(one, block).modules() if isinstance(module, nn.Conv2d)]
+            for one in (network, model, fresh)
+        )
+        for ours, its, other in zip(convolutions, models, new, strict=True):
+            assert torch.equal(ours.weight, (other if block == "n4" else its).weight)
+    assert network.n4[-1] is not None
+    assert same(initial_network(plan, model.state_dict()), network)

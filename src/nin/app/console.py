@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nin.app.streams import mute
-from nin.data.audit import Finding
+from nin.data.auditing.audit import Finding
 from nin.device import usable_threads
 from nin.text import duration
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation

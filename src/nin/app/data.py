@@ -11,13 +11,13 @@ from rich.text import Text
 
 from nin.app.console import Progress, print_table
 from nin.app.options import Data
-from nin.data.audit import Audit, audit
-from nin.data.audit_page import render_audit
-from nin.data.cifar10 import CIFAR10
-from nin.data.fashion_mnist import FASHION_MNIST
+from nin.data.auditing.audit import Audit, audit
+from nin.data.auditing.audit_page import render_audit
 from nin.data.images import Origin
 from nin.data.load import load_dataset
-from nin.data.mnist import MNIST
+from nin.data.sources.cifar10 import CIFAR10
+from nin.data.sources.fashion_mnist import FASHION_MNIST
+from nin.data.sources.mnist import MNIST
 from nin.errors import OptionError
 from nin.files import write
 from nin.text import printable

@@ -9,16 +9,22 @@ from tyro.conf import Positional, arg
 from nin.choices import DeviceName, Invert
 from nin.networks.registry import NETWORKS
 
-MODEL = "fashion-mnist, fashion-mnist-fast, a model's folder, as a run's model/, or owner/name on the Hugging Face hub."
+MODEL = (
+    "fashion-mnist, fashion-mnist-fast, a model folder such as a run's model/, or owner/name on the Hugging Face hub."
+)
 NETWORK = f"one of {', '.join(NETWORKS)}."
 DEVICE = "auto takes an accelerator when there is one."
 SOURCE = (
-    "fashion-mnist, cifar10 or mnist; a folder of photos, as DIR/CLASS/PHOTO or DIR/SPLIT/CLASS/PHOTO, or with a "
-    "metadata.csv; a folder of IDX files; hf:OWNER/NAME of the Hugging Face hub."
+    "fashion-mnist, cifar10 or mnist; a folder of photos, as DIR/CLASS/PHOTO or DIR/SPLIT/CLASS/PHOTO, or with "
+    "metadata.csv or metadata.jsonl; a folder of IDX files; hf:OWNER/NAME on the Hugging Face hub, or hf:PATH."
 )
-FIT = "how photos become square: pad with the colour of their border, crop to the middle, or stretch."
-VALIDATION = "share of the images to hold out for validation, where SOURCE has no such split."
-TEST = "the same for testing; 0: no test split, and the report is on validation."
+EVALUATED = (
+    f"{SOURCE} Evaluates on what the run of MODEL held out, or on the test split, else the validation split; on all "
+    "images if there is neither."
+)
+FIT = "how photos are made square: padded with the mean colour of their border, cropped to the centre, or stretched."
+VALIDATION = "share of the images held out for validation, unless SOURCE has such a split."
+TEST = "share held out for testing; with 0 there is no test split, and results are on the validation images."
 
 
 def hint(metavar: str, default: str, text: str) -> object:
@@ -49,10 +55,16 @@ class Train:
         Path | None,
         hint("FILE", "", "repeat the run of this plan.json; can be combined with SOURCE, --seed and --run."),
     ] = None
-    resume: Annotated[Path | None, hint("RUN", "", "resume a run that was stopped.")] = None
+    resume: Annotated[
+        Path | None, hint("RUN", "", "continue a stopped run; give SOURCE too if its images have moved.")
+    ] = None
     init_from: Annotated[
         str | None,
-        hint("MODEL", "random weights", "start from a model's weights, with a new last block; for few images."),
+        hint(
+            "MODEL",
+            "random weights",
+            "fine-tune: start from MODEL's weights with a new last block; keeps its network, sizes and preprocessing.",
+        ),
     ] = None
     validation: Annotated[float | None, hint("SHARE", "0.1", VALIDATION)] = None
     test: Annotated[float | None, hint("SHARE", "0.1, or 0 for a source that is split", TEST)] = None
@@ -77,8 +89,8 @@ class Predict:
     """print machine-readable output: a list with one object per photo."""
     explain: Annotated[Path | None, hint("FILE", "", "draw the photos beside their class maps, as a new PNG.")] = None
     invert: Invert = "auto"
-    """whether to swap light and dark: auto does where the border is bright, for models trained on Fashion-MNIST, which is
-    light on black."""
+    """whether to swap light and dark: auto does where the border is bright, for models of Fashion-MNIST, which is light
+    on black."""
     device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
 
 
@@ -88,8 +100,7 @@ class Evaluate:
 
     source: Annotated[
         Positional[str | None],
-        hint("SOURCE", "fashion-mnist", f"{SOURCE} Its test images; where it is not split, those that the run of MODEL "
-             "held out, else all."),
+        hint("SOURCE", "that of MODEL's run, else fashion-mnist", EVALUATED),
     ] = None  # fmt: skip
     model: Annotated[str, arg(metavar="MODEL", help=MODEL)] = "fashion-mnist"
     out: Annotated[
@@ -111,7 +122,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Data:
-    """Print what images there are, and what is wrong with them: unreadable, equal, blank, unequal classes."""
+    """Print what a data set holds and what is wrong with it: unreadable, duplicate, blank images; class imbalance."""
 
     source: Annotated[Positional[str], hint("SOURCE", "fashion-mnist", SOURCE)] = "fashion-mnist"
     validation: Annotated[float | None, hint("SHARE", "0.1", VALIDATION)] = None

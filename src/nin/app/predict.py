@@ -13,7 +13,7 @@ from nin.app.console import print_table
 from nin.app.options import Predict
 from nin.app.streams import complain
 from nin.choices import Invert
-from nin.data.photo import find_photos
+from nin.data.photos.photo import find_photos
 from nin.errors import OptionError
 from nin.files import write
 from nin.inference.classifier import Prediction, load

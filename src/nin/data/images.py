@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nin.choices import Part
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
 from nin.errors import DataError
 
 
@@ -86,7 +86,7 @@ class Origin:
     Attributes:
         name: what reports call the data set, such as "Fashion-MNIST".
         place: the folder that they were read from, or what they were in memory.
-        source: what was given to `nin.data.load.load_dataset`, where it was text; None for images in memory.
+        source: the name, "hf:...", or absolute path that the images were read from; None for images in memory.
         preparation: how photos become images like these.
         channels: what photos were asked to become; None where their colour decided.
         order: where the order of the classes comes from, in words.

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from nin.choices import DeviceName, Invert, Precision
-from nin.data.preparation import prepare
+from nin.data.photos.preparation import prepare
 from nin.device import fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.find_model import find_model
@@ -50,8 +50,8 @@ class Classifier:
     - a tensor or array, (images, channels, height, width) or (channels, height, width); grey ones also (images, height,
       width) or (height, width): uint8, or floats from 0 to 1. They must look like the training images, and are only
       resized;
-    - a photo: a path, the bytes of a file, a binary file object, or a PIL image: prepared by `nin.data.preparation`
-      as the config's `preparation` says, which is how the training images were;
+    - a photo: a path, the bytes of a file, a binary file object, or a PIL image: prepared by
+      `nin.data.photos.preparation` as the config's `preparation` says, which is how the training images were;
     - a list of any of these.
 
     Args:

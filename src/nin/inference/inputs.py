@@ -12,9 +12,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from nin.data.arrays import to_tensor, to_uint8
-from nin.data.garment import Prepared
-from nin.data.photo import read_photo
+from nin.data.photos.garment import Prepared
+from nin.data.photos.photo import read_photo
+from nin.data.sources.arrays import to_tensor, to_uint8
 from nin.errors import NinError
 from nin.networks.forward import images_per_batch
 

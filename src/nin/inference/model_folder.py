@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
 from nin.data.preprocessing import Preprocessing
 from nin.errors import FileError, ModelError, NinError
 from nin.files import read_json, write_all

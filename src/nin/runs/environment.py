@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from nin.data.images import Splits
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
 from nin.text import printable
 from nin.training.plan import Plan
 

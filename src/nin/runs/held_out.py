@@ -1,11 +1,11 @@
 """Which images of a source may judge a model? Those that its run held out, or that the source holds out itself."""
 
 import os
-from pathlib import Path
 
 from nin.data.images import LabelledImages, Splits
 from nin.data.load import NAMED, load_dataset, read_source
 from nin.data.progress import Progress, no_progress
+from nin.errors import RunError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config
 from nin.runs.evaluate import evaluated_split
@@ -15,7 +15,7 @@ from nin.runs.split_record import load_again, read_record
 def images_to_evaluate(
     source: str | None, model: str, config: Config, on_progress: Progress = no_progress
 ) -> tuple[str, str, LabelledImages]:
-    """Return the name of a data set, the name of its split to evaluate on, and the images, prepared as the model's.
+    """Return the data set's name; "test", "validation" or "all"; and those images, prepared as the model's.
 
     Args:
         source: as `nin.load_dataset` takes it; default: that of the run that the model lies in, else "fashion-mnist".
@@ -32,22 +32,16 @@ def images_to_evaluate(
 
     """
     record = read_record(find_model(model).parent)
-    named = source in NAMED
-    place = source if source is None or named or source.startswith("hf:") else os.path.abspath(source)  # noqa: PTH100
-    if record is not None and record.source is not None and place in (None, record.source):
-        splits = load_again(record, on_progress=on_progress)
-        return splits.origin.name, *evaluated_split(splits)
-    source = "fashion-mnist" if source is None else source
-    if named or source == "fashion-mnist":
-        splits = load_dataset(source, on_progress=on_progress)
-        return splits.origin.name, *evaluated_split(splits)
-    given = read_source(
-        source if source.startswith("hf:") else Path(source),
-        config.image_size,
-        config.preparation,
-        config.in_channels,
-        on_progress=on_progress,
-    )
+    if source is None and record is not None and record.source is None:
+        raise RunError(f"the images that {model} was trained on were in memory: give a SOURCE to evaluate it on")
+    source = source or (record.source if record else None) or "fashion-mnist"
+    known = source in NAMED or source.startswith("hf:")
+    if record is not None and record.source == (source if known else os.path.abspath(source)):  # noqa: PTH100
+        given = load_again(record, on_progress=on_progress)
+    elif source in NAMED:
+        given = load_dataset(source, on_progress=on_progress)
+    else:
+        given = read_source(source, config.image_size, config.preparation, config.in_channels, on_progress=on_progress)
     if isinstance(given, Splits):
         return given.origin.name, *evaluated_split(given)
     for split in ("test", "validation"):

@@ -88,7 +88,7 @@ def run_plan(
         run_folder.remove_leftovers(folder)
         if not (folder / "environment.json").exists():
             write_json(folder / "environment.json", environment(plan, data, command))
-        network = initial_network(plan, data.train, weights)
+        network = initial_network(plan, weights)
         training = Training(network, data.train, data.validation, plan, state, started)
         on_start(training, folder)
         ended = _follow(training, folder, revise, on_event)

@@ -10,10 +10,12 @@ import msgspec
 from nin.choices import Part
 from nin.data.images import Splits
 from nin.data.load import NAMED, load_dataset
-from nin.data.preparation import Preparation
+from nin.data.photos.preparation import Preparation
 from nin.data.progress import Progress, no_progress
 from nin.errors import RunError
 from nin.files import read_json, write_json
+
+MOST_BYTES = 256 * 10**6  # of a split's pixels, to hash
 
 
 class SplitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +31,7 @@ class SplitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         cut: the splits that were cut from the training images, and their shares.
         seed: of that.
         held_out: what the images of these splits are called in the source: paths within the folder, or positions.
-        fingerprint: a hash of the labels and pixels of all splits.
+        fingerprint: a hash of the keys and labels of all images, and of pixels: of all, or of 256 MB at even steps.
 
     """
 
@@ -88,7 +90,7 @@ def load_again(record: SplitRecord, source: Any = None, on_progress: Progress = 
     """
     source = record.source if source is None else source
     if source is None:
-        raise RunError("where the run's images lie is not known, or they were in memory: give them again")
+        raise RunError("the run's images were in memory, or their path was not recorded: give them as the source again")
     splits = load_like(record, source, on_progress)
     if _fingerprint(splits) != record.fingerprint:
         before = {(name, key) for name, keys in record.held_out.items() for key in keys}
@@ -97,7 +99,7 @@ def load_again(record: SplitRecord, source: Any = None, on_progress: Progress = 
         held = f", and {len(before ^ now)} of those held out differ" if before != now else ""
         raise RunError(
             f"the images of {splits.origin.place} are no longer those of the run ({_counts(record.images)} then, "
-            f"{_counts(counts)} now{held}): put them back, or train anew"
+            f"{_counts(counts)} now{held}): restore them, or start a new run"
         )
     return splits
 
@@ -120,15 +122,14 @@ def load_like(record: SplitRecord, source: Any, on_progress: Progress = no_progr
 
 
 def _fingerprint(splits: Splits) -> str:
-    """Return a hash of all labels and pixels; of photos in the cache, whose content is hashed already, a quick one."""
+    """Return a hash of the keys and labels of all images, and of the pixels of as many as take a moment to hash."""
     digest = hashlib.sha256()
     for name, part in splits.parts().items():
         digest.update(f"{name} {part.names} {tuple(part.images.shape)}".encode(errors="surrogateescape"))
+        digest.update("\0".join(map(str, part.keys.tolist())).encode(errors="surrogateescape"))
         digest.update(part.labels.numpy(force=True).tobytes())
-        if splits.origin.cache is None:
-            digest.update(part.images.contiguous().numpy(force=True).data)
-        else:
-            digest.update(splits.origin.cache.name.encode())
+        for image in part.images[:: max(1, -(-part.images.nbytes // MOST_BYTES))]:
+            digest.update(image.contiguous().numpy(force=True).data)
     return digest.hexdigest()
 
 

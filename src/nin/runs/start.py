@@ -12,7 +12,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from nin.data.audit import Finding, audit
+from nin.data.auditing.audit import Finding, audit
 from nin.data.images import Splits
 from nin.data.load import NAMED, load_dataset
 from nin.data.preprocessing import Preprocessing
@@ -85,7 +85,12 @@ def new_start(
         source, size=size, fit=None if init_from else fit, validation=validation, test=test, preparation=preparation,
         channels=channels, on_progress=on_progress,
     )  # fmt: skip
-    _check(source, splits, on_findings)
+    _check(source, splits, on_findings, on_progress)
+    if config is not None and config.in_channels != splits.train.channels:
+        raise ModelError(
+            f"the model {init_from} takes images of {config.in_channels} channels, and these have "
+            f"{splits.train.channels}: start from another model, or from none"
+        )
     if recipe.name in RECIPES:
         recipe = for_images(recipe, len(splits.train))
     preprocessing = None if config is None else config.preprocessing
@@ -110,7 +115,7 @@ def start_again(
         folder, state = path_of(plan).parent, None
         known = replace(read_plan(path_of(plan)), minutes=None)
         known = known if seed is None else replace(known, seed=index(seed))
-    find_device(known.device, "the plan was made on a machine that has it: go there, or plan anew")
+    find_device(known.device, "the plan needs it: use a machine that has it, or make a new plan")
     record = read_record(folder)
     if record is None:  # of a checkout before there were others
         splits = load_dataset("fashion-mnist" if source is None else source, on_progress=on_progress)
@@ -132,11 +137,13 @@ def path_of(path: StrPath) -> Path:
     return Path(os.fsdecode(path))
 
 
-def _check(source: Any, splits: Splits, on_findings: Callable[[Sequence[Finding]], None]) -> None:
+def _check(
+    source: Any, splits: Splits, on_findings: Callable[[Sequence[Finding]], None], on_progress: Progress
+) -> None:
     """Audit images of one's own, tell what was found, and raise DataError for what cannot be trained on."""
     if isinstance(source, str) and source in NAMED:  # what is in them is known: docs/data-sets.md
         return
-    findings = audit(splits).findings
+    findings = audit(splits, on_progress).findings
     if findings:
         on_findings(findings)
     for finding in findings:

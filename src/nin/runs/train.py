@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from nin.choices import DeviceName
-from nin.data.audit import Finding
+from nin.data.auditing.audit import Finding
 from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
 from nin.errors import OptionError
@@ -63,7 +63,7 @@ def train(
         epochs: passes through the training images; may be a fraction.
         plan: the `plan.json` of a run, to train the same again. Recipe, network and device are in it, and the seed
             unless another one is given; how images are read and split is in the `split.json` beside it.
-        resume: the folder of a run that was stopped, to go on with it; all but images in memory is in it.
+        resume: the folder of a stopped run, to continue it; give `source` only if its images were in memory, or moved.
         init_from: a model to start from, as `nin.load` takes it: its weights, except the last block's, and its
             preprocessing. For few images.
         validation: share of the images to hold out for validation; see `nin.load_dataset`.

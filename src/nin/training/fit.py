@@ -228,7 +228,7 @@ class Training:
 
 
 def on_device_if_it_fits(images: Tensor, device: torch.device) -> Tensor:
-    """Return the images on the device, or where they are if they would take over half of its free memory."""
+    """Return the images on the device, or where they are if they need more than half of its free memory."""
     if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         return images
     return images.to(device)

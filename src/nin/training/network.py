@@ -11,20 +11,16 @@ from nin.networks.batch_norm import fold, with_batch_norm
 from nin.networks.forward import channels_last, compute_logits
 from nin.networks.initialisation import initialise
 from nin.networks.registry import build_network, head_parameters, network_options
-from nin.training.fine_tuning import calibrate, copy_blocks
 from nin.training.plan import Plan
 from nin.training.recipe import Recipe
 
 IMAGES_FOR_SHIFT = 2000  # of the training images, to find the lowest logit by
-IMAGES_TO_CALIBRATE = 256  # of the training images, to set batch norms by when training starts from a model
 
 
-def initial_network(
-    plan: Plan, train: LabelledImages | None = None, weights: Mapping[str, Tensor] | None = None
-) -> nn.Module:
+def initial_network(plan: Plan, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
     """Build the network that the plan trains, initialised by its seed; the CPU's generator is left as it was.
 
-    With the `weights` of a model, all but the last block is the model's, and batch norms are calibrated on `train`.
+    With the `weights` of a model of the same architecture, all but the last block has the model's weights.
     """
     recipe = plan.recipe
     with torch.random.fork_rng(devices=[]):
@@ -32,14 +28,11 @@ def initial_network(
         network = _build(plan, final_relu=recipe.final_relu)
         initialise(network, recipe.initialisation)
     if weights is not None:
-        copy_blocks(network, weights, head_parameters(recipe.network, plan.preprocessing.channels, recipe.size))
-    if not recipe.batch_norm:
-        return network
-    variant = with_batch_norm(network)
-    if weights is not None:
-        assert train is not None, "batch norms are calibrated on the training images"
-        calibrate(variant, _some_of_each(train, IMAGES_TO_CALIBRATE).images, plan.preprocessing)
-    return variant
+        head = head_parameters(recipe.network, plan.preprocessing.channels, recipe.size)
+        network.load_state_dict(
+            {name: weights[name] for name in network.state_dict() if name not in head}, strict=False
+        )
+    return with_batch_norm(network) if recipe.batch_norm else network
 
 
 def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:

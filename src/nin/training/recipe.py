@@ -174,7 +174,7 @@ STEPS_PER_EPOCH = 20
 
 
 def for_images(recipe: Recipe, images: int) -> Recipe:
-    """Return a recipe made for tens of thousands of images as it suits `images` training images.
+    """Adapt a recipe made for tens of thousands of images to `images` training images.
 
     For few images: smaller batches, so that an epoch has some steps; and more epochs, if the minutes allow them.
     """

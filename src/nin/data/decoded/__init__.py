@@ -1,0 +1,1 @@
+"""How are the photos of a source decoded once, and kept?"""

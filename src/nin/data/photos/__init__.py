@@ -1,0 +1,1 @@
+"""How does a photo become an image?"""

@@ -1,0 +1,1 @@
+"""Where do images come from? Named sets, folders, tables, arrays, the hub."""
