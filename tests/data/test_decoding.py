@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import nin
 from nin.data.decoded import decoding_worker
 from nin.data.decoded.decoding import Decoded, decode
 from nin.data.decoded.decoding_worker import (
@@ -186,6 +187,8 @@ def test_workers_find_this_package_and_nothing_in_the_users_folder(tmp_path: Pat
     for name in ("numpy.py", "nin.py", "struct.py", "sitecustomize.py"):
         (tmp_path / name).write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\nraise SystemExit(name)")
     monkeypatch.chdir(tmp_path)
+    home = str(Path(nin.__file__).parents[1])  # as if an import hook had found the package
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != home])
     taken: list[str] = []
     monkeypatch.setattr("nin.data.decoded.decoding.decode_chunk", lambda *_: taken.append("here"))
     found, _ = decoded(tmp_path, [photo(seed) for seed in range(4)], workers=1)

@@ -67,7 +67,7 @@ def test_a_defect_is_told_with_the_file_and_the_way_out(
     path = tmp_path / f"{LABELS}{suffix}"
     path.write_bytes(written)
     told = message(lambda: fashion_mnist(tmp_path))
-    assert told == f"{path}: {defect}; delete or replace it and run again, or name another folder as data"
+    assert told == f"{path}: {defect}; delete or replace it and run again, or give another folder as the source"
 
 
 @pytest.mark.parametrize("kind", ["folder", "link to nothing"])
@@ -92,7 +92,7 @@ def test_where_nothing_can_be_reached_one_line_says_what_was_tried(cache: Path) 
     told = message(fashion_mnist)
     assert f"{module.FASHION_MNIST.mirrors[0]} (ConnectionError)" in told
     assert "dataset-fashion-mnist (this machine has no apt-get" in told
-    assert told.endswith("put the 4 files of Fashion-MNIST in a folder and name that as data")
+    assert told.endswith("put the 4 files of Fashion-MNIST in a folder and give that as the source")
     assert not cache.exists()
 
 

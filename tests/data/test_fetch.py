@@ -63,7 +63,7 @@ def message(act: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-BRING = "put the 4 files of Digits in a folder and name that as data"
+BRING = "put the 4 files of Digits in a folder and give that as the source"
 
 
 # --- Finding and reading ---

@@ -23,7 +23,7 @@ _CHUNK_BYTES: Final = 8_000_000  # of images, and of photos that are given as by
 _MOST_PHOTOS: Final = 512  # of a chunk
 _MOST_CRASHES: Final = 100  # after which it is not the photos
 _START_SECONDS: Final = 60  # after which a worker that says nothing is taken for another program
-_START: Final = "import sys; sys.path[:] = sys.argv[1:]; from nin.data.decoded.decoding_worker import main; main()"
+_START: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {decoding_worker.__name__} import main; main()"
 
 
 def next_size(size: int, seconds: float) -> int:
@@ -151,7 +151,7 @@ class Workers:
         """Start a worker, and wait until it has said that it is one. Raises _StartError."""
         if not sys.executable or getattr(sys, "frozen", False):
             raise _StartError("there is no Python program")
-        home = str(Path(decoding_worker.__file__).parents[2])
+        home = str(Path(decoding_worker.__file__).parents[decoding_worker.__name__.count(".")])  # that has `nin`
         paths = [*sys.path, *([] if home in sys.path else [home])]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         try:

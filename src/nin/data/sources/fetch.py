@@ -53,7 +53,7 @@ class NamedSet:
 
     @property
     def _bring(self) -> str:
-        return f"put the {len(self.files)} files of {self.name} in a folder and name that as data"
+        return f"put the {len(self.files)} files of {self.name} in a folder and give that as the source"
 
     def find(self, folder: Path | None = None, on_progress: Progress = no_progress) -> Path:
         """Return the folder that holds the files, each as NAME.gz or NAME; `read` verifies their content.
