@@ -44,7 +44,7 @@ def test_images_classes_and_findings_are_printed(nin: Nin, photos: Path):
     assert place == f"pets  {photos}"
     assert images.startswith("images   34 train, 4 validation, 4 test; 67x67 pixels in 3 channels")
     assert sizes == "photos   42 of 2 sizes: 30 to 50 pixels wide, 50 to 60 high"
-    assert classes == "classes  2, in this order: folder names, sorted as text"
+    assert classes == "classes  2; order: folder names, sorted as text"
     assert [line.split()[1] for line in table[:6] if "│" in line or "┃" in line] == ["class", "cat", "dog"]
     findings = [line for line in table if line.startswith(("error: ", "warning: ", "note: "))]
     assert [line for line in findings if "1 group of equal images has different labels, cat/03.png in " in line]

@@ -90,7 +90,7 @@ def test_classes_of_ten_times_the_images_of_others_are_not_too_unequal():
 def test_more_classes_than_can_be_trained_on_are_an_error():
     names = tuple(f"class {number}" for number in range(1001))
     found = audit(splits_of([[2] * 1001, [1] * 1001], scenes(3003, channels=1, side=12), names))
-    assert lines(found) == ["error: there are 1,001 classes; leave 1,000 at most"]
+    assert lines(found) == ["error: there are 1,001 classes; keep at most 1,000"]
 
 
 # --- Copies ---
@@ -127,11 +127,11 @@ def test_copies_are_said_with_what_differs_first():
         "dog/test-3.png in test as dog, cat/train-1.png in train as cat with dog/train-12.png in train as dog; look at "
         "them in the --report of nin data, and correct the labels",
         "warning: 1 of 6 validation images is equal to training images, dog/validation-3.png in validation with "
-        "cat/train-0.png in train: accuracy there is flattered; keep one of each, or all in one split",
+        "cat/train-0.png in train: accuracy there is inflated; keep one of each, or all in one split",
         "warning: 1 of 6 test images is equal to training or validation images, cat/test-0.png in test with "
-        "cat/train-0.png in train: accuracy there is flattered; keep one of each, or all in one split",
+        "cat/train-0.png in train: accuracy there is inflated; keep one of each, or all in one split",
         "warning: 1 of 6 test images is nearly equal to training or validation images, dog/test-3.png in test with "
-        "cat/validation-1.png in validation: accuracy there is flattered; keep one of each, or all in one split",
+        "cat/validation-1.png in validation: accuracy there is inflated; keep one of each, or all in one split",
         "note: 1 group of equal training images, 2 images in all, cat/train-1.png in train with cat/train-2.png in "
         "train; one of each is enough",
         "note: 1 pair of nearly equal training images, cat/train-1.png in train with dog/train-12.png in train",

@@ -248,7 +248,7 @@ def test_a_class_folder_that_may_not_be_read_is_one_line(tmp_path: Path):
 def test_more_than_a_thousand_classes_are_refused_before_any_is_read(tmp_path: Path):
     for number in range(1001):
         (tmp_path / f"{number}").mkdir()
-    assert "it has 1,001 classes; leave 1,000 at most" in problem(tmp_path)
+    assert "it has 1,001 classes; keep at most 1,000" in problem(tmp_path)
 
 
 # --- Names ---

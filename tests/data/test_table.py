@@ -303,7 +303,7 @@ def test_json_lines_that_are_wrong_are_one_line(tmp_path: Path, text: str | byte
 def test_a_table_with_a_label_for_each_photo_is_refused(tmp_path: Path):
     put(tmp_path, *(f"{number}.png" for number in range(1001)))
     rows = csv(*(f"{number}.png,caption {number}" for number in range(1001)))
-    assert "it has 1,001 classes; leave 1,000 at most" in problem(table(tmp_path, rows))
+    assert "it has 1,001 classes; keep at most 1,000" in problem(table(tmp_path, rows))
 
 
 def test_two_tables_are_one_line_and_find_table_finds_one(tmp_path: Path):

@@ -74,12 +74,12 @@ def _print_audit(found: Audit) -> None:
         widths, heights = zip(*sizes, strict=True)
         print(f"photos   {sum(sizes.values()):,} of {_times(len(sizes), 'size')}: {min(widths):,} to {max(widths):,} "
               f"pixels wide, {min(heights):,} to {max(heights):,} high")  # fmt: skip
-    print(f"classes  {len(found.classes):,}, in this order: {printable(found.order)}")
+    print(f"classes  {len(found.classes):,}; order: {printable(found.order)}")
     _print_classes(found)
     for finding in found.findings:
         print(f"{finding.severity}: {finding.text}")
     if not found.findings:
-        print("Nothing is wrong with these images as far as was looked.")
+        print("No problems found.")
 
 
 def _print_classes(found: Audit) -> None:

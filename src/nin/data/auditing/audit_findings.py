@@ -43,7 +43,7 @@ def of_classes(names: Sequence[str], counts: Counts) -> list[Finding]:
         text = f"there is one class only, {_such(names)}; a classifier chooses among two or more, add another"
         found.append(Finding("error", text))
     if len(names) > MAX_CLASSES:
-        found.append(Finding("error", f"there are {len(names):,} classes; leave {MAX_CLASSES:,} at most"))
+        found.append(Finding("error", f"there are {len(names):,} classes; keep at most {MAX_CLASSES:,}"))
     if single := [name for name, count in zip(names, everywhere, strict=True) if count == 1]:
         text = f"{_classes(single, 'has', 'have')} a single image; add images, or leave the class out"
         found.append(Finding("error", text))
@@ -91,7 +91,7 @@ def of_copies(duplicates: Duplicates, equal: HeldOut, near: HeldOut, counts: Cou
             what = "is" if len(members) == 1 else "are"
             text = (
                 f"{len(members):,} of {sum(counts[part]):,} {part} images {what} {how} to {before} images, "
-                f"{_pairs(members)}: accuracy there is flattered; keep one of each, or all in one split"
+                f"{_pairs(members)}: accuracy there is inflated; keep one of each, or all in one split"
             )
             found.append(Finding("warning", text))
     for part in counts:

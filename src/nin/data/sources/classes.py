@@ -56,7 +56,7 @@ def check_count(names: Collection[str], place: str) -> None:
 
     """
     if len(names) > MAX_CLASSES:
-        raise DataError(f"{place}: it has {len(names):,} classes; leave {MAX_CLASSES:,} at most")
+        raise DataError(f"{place}: it has {len(names):,} classes; keep at most {MAX_CLASSES:,}")
     if len(names) < 2:
         few = f"only one class, {some(list(names))}" if names else "no classes"
         raise DataError(f"{place}: it has {few}; add others, a classifier chooses among two or more")
