@@ -207,7 +207,7 @@ def test_columns_of_a_dataset_are_arrays_too():
         (lambda: hf.DatasetDict(train=dataset([0, 1]), test=dataset([0]).remove_columns("label")), "lacks the column"),
         (lambda: dataset([]), "no photos with labels"),
         (lambda: dataset([1, 1]), "only one class, a"),
-        (lambda: plain([*range(1001)], [{"bytes": b"", "path": ""}] * 1001), "leave 1,000"),
+        (lambda: plain([*range(1001)], [{"bytes": b"", "path": ""}] * 1001), "keep at most 1,000"),
         (lambda: plain(["a\nb", "c"]), r"the class name a\nb holds"),
         (lambda: plain([0.5, 1.0]), "the label 0.5 is no integer"),
         (lambda: plain([[0], [0, 1]]), "no column has the feature ClassLabel"),
