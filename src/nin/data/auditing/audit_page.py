@@ -90,14 +90,14 @@ def _card(group: _Group, parts: dict[Part, LabelledImages]) -> Card:
 
 def _shown(pixels: UInt8[Tensor, "channels height width"], image: Image) -> Shown:
     array = pixels.permute(1, 2, 0).numpy()
-    picture = PIL.Image.fromarray(array[:, :, :3] if array.shape[2] > 2 else array[:, :, 0])
-    longest = max(picture.size)
+    thumbnail = PIL.Image.fromarray(array[:, :, :3] if array.shape[2] > 2 else array[:, :, 0])
+    longest = max(thumbnail.size)
     if longest > LARGEST:
-        picture.thumbnail((LARGEST, LARGEST), PIL.Image.Resampling.BOX)
+        thumbnail.thumbnail((LARGEST, LARGEST), PIL.Image.Resampling.BOX)
     stream = BytesIO()
-    picture.save(stream, "PNG")
+    thumbnail.save(stream, "PNG")
     scale = WIDTH // longest if longest <= LARGEST else WIDTH / LARGEST
-    width, height = (round(side * scale) for side in picture.size)
+    width, height = (round(side * scale) for side in thumbnail.size)
     source = f"data:image/png;base64,{b64encode(stream.getvalue()).decode()}"
     return Shown(source, width, height, longest <= LARGEST, image)
 

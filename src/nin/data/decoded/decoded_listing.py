@@ -61,9 +61,8 @@ def decode_listing(
     path.write_bytes(b"")
     decoded = decode(listing.photos, Job(preparation, in_file, side, os.fsencode(path)), on_progress)
     _check(listing, decoded)
-    colour = decoded.records["colour"]
-    if channels is None and not (colour == COLOURED).any():
-        if (colour == NEARLY_GREY).any():  # made grey after it was resized, it would be off by one here and there
+    if channels is None and decoded.colour != COLOURED:
+        if decoded.colour == NEARLY_GREY:  # made grey after it was resized, it would be off by one here and there
             return decode_listing(listing, preparation, side, 1, path, on_progress)
         channels = 1
     state = decoded.records["state"]

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from nin.data.decoded.decoding_pool import Chunks, Workers, next_size
-from nin.data.decoded.decoding_worker import RECORD, Answer, Job, decode_chunk
+from nin.data.decoded.decoding_worker import GREY, RECORD, Answer, Job, decode_chunk
 from nin.data.progress import Progress
 from nin.device import usable_threads
 
@@ -19,10 +19,11 @@ FEW: Final = 64  # photos that this process has decoded before workers have star
 
 
 class Decoded(NamedTuple):
-    """What became of photos: an array of `decoding_worker.RECORD`, and by number why photos have no image."""
+    """What became of photos: an array of `decoding_worker.RECORD`; by number why photos have no image; the colour."""
 
     records: np.ndarray
     reasons: dict[int, str]
+    colour: int
 
 
 def count_workers() -> int:
@@ -49,7 +50,7 @@ def decode(
     records = np.zeros(len(photos), RECORD)
     reasons: dict[int, str] = {}
     workers = (count_workers() if len(photos) >= FEW else 0) if workers is None else workers
-    done = 0
+    done, colour = 0, GREY
     on_progress("reading photos", done, len(photos))
     with contextlib.closing(_answers(photos, job, workers)) as answers:
         for first, answer in answers:
@@ -58,10 +59,11 @@ def decode(
             chunk = np.frombuffer(answer.records, RECORD)
             records[first : first + len(chunk)] = chunk
             reasons |= answer.reasons
+            colour = max(colour, answer.colour)
             done += len(chunk)
             on_progress("reading photos", done, len(photos))
     os.truncate(job.path, len(photos) * job.image_bytes)  # a worker that crashed has written nothing
-    return Decoded(records, dict(sorted(reasons.items())))
+    return Decoded(records, dict(sorted(reasons.items())), colour)
 
 
 def _answers(photos: Sequence[Path | str | bytes], job: Job, workers: int) -> Generator[tuple[int, Answer], None, None]:

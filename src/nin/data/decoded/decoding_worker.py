@@ -28,12 +28,11 @@ from nin.text import printable
 Message = TypeVar("Message")
 
 READ, UNREADABLE, FAILED, CHANGED = range(4)  # a photo; one that FAILED, as for want of memory, may be read next time
-GREY, NEARLY_GREY, COLOURED = range(3)  # an image: red, green and blue are equal, or but for noise, or are not
+GREY, NEARLY_GREY, COLOURED = range(3)  # images: red, green and blue are equal, or but for noise, or are not in all
 
 RECORD: Final = np.dtype(
     [
         ("state", "u1"),
-        ("colour", "u1"),
         ("width", "<u4"),  # of the photo, upright
         ("height", "<u4"),
         ("file", "u1", 32),  # SHA-256 of its bytes; zeros where they could not be read
@@ -42,7 +41,7 @@ RECORD: Final = np.dtype(
 )
 _OPENING: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # waiting for no pipe
 _PASSING: Final = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
-_RECORD: Final = struct.Struct("<BBII32s16s")
+_RECORD: Final = struct.Struct("<BII32s16s")
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -67,10 +66,11 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of a chunk: RECORDs, why photos have no image, and the error with which writing the images failed."""
+    """What became of a chunk: RECORDs, why photos have no image, the images' colour, and the error in writing them."""
 
     records: bytes
     reasons: dict[int, str]
+    colour: int = GREY
     failure: tuple[int, str] | None = None
 
 
@@ -90,6 +90,7 @@ def decode_chunk(job: Job, first: int, photos: Sequence[Path | str | bytes]) -> 
     A photo that cannot be read leaves zeros there.
     """
     decoded = [_decode(job, photo) for photo in photos]
+    pixels = b"".join([one.pixels for one in decoded])
     reasons = {first + i: one.reason for i, one in enumerate(decoded) if one.reason is not None}
     failure = None
     try:
@@ -97,10 +98,10 @@ def decode_chunk(job: Job, first: int, photos: Sequence[Path | str | bytes]) -> 
         file = os.open(job.path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
         with os.fdopen(file, "wb", buffering=0) as images:
             images.seek(first * job.image_bytes)
-            _write_all(images, b"".join([one.pixels for one in decoded]))
+            _write_all(images, pixels)
     except OSError as error:
         failure = (error.errno or 0, error.strerror or str(error))
-    return Answer(b"".join([one.record for one in decoded]), reasons, failure)
+    return Answer(b"".join([one.record for one in decoded]), reasons, _colour(job, pixels), failure)
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:
@@ -118,7 +119,7 @@ def _decode(job: Job, photo: Path | str | bytes) -> _Decoded:
             return _Decoded(record_without_image(CHANGED), bytes(job.image_bytes), "it changed while it was read")
         digest = hashlib.sha256(data).digest()
         image = read_plain_png(data) or read_photo(data)
-        pixels, colour = _pixels(job, image)
+        pixels = _pixels(job, image)
     except (PhotoError, MemoryError) as error:
         passing = isinstance(error, (MemoryError, _PassingError)) or isinstance(error.__cause__, MemoryError)
         record = record_without_image(FAILED if passing else UNREADABLE, digest)
@@ -126,28 +127,31 @@ def _decode(job: Job, photo: Path | str | bytes) -> _Decoded:
         reason = str(error).removeprefix(f"{shown}: ") or "too little memory for its image; free some memory"
         return _Decoded(record, bytes(job.image_bytes), reason)
     checksum = hashlib.blake2b(pixels, digest_size=16).digest()
-    return _Decoded(_RECORD.pack(READ, colour, *image.size, digest, checksum), pixels, None)
+    return _Decoded(_RECORD.pack(READ, *image.size, digest, checksum), pixels, None)
 
 
 def record_without_image(state: int, digest: bytes = bytes(32)) -> bytes:
     """Return the RECORD of a photo that has no image."""
-    return _RECORD.pack(state, GREY, 0, 0, digest, bytes(16))
+    return _RECORD.pack(state, 0, 0, digest, bytes(16))
 
 
-def _pixels(job: Job, photo: Image.Image) -> tuple[bytes, int]:
-    """Return the pixels of an image, one channel after the other, and how much colour it has."""
+def _pixels(job: Job, photo: Image.Image) -> bytes:
+    """Return the pixels of the image that a photo becomes, one channel after the other."""
     side, channels = job.side, job.channels
-    as_it_is = job.preparation.kind == "photo" and photo.size == (side, side)  # `prepare` would come to the same
-    if as_it_is and photo.mode == "L":
-        return photo.tobytes() * channels, GREY
-    if as_it_is and photo.mode == "RGB" and channels == 3:
-        pixels = np.frombuffer(photo.tobytes(), np.uint8).reshape(side, side, 3).transpose(2, 0, 1).tobytes()
-    else:
-        pixels = prepare(photo, job.preparation, channels, side).image.tobytes()
-    if pixels[side**2 :] == pixels[: side**2] * (channels - 1):
-        return pixels, GREY
-    image = np.frombuffer(pixels, np.uint8).reshape(channels, side, side)
-    return pixels, COLOURED if has_colour(image) else NEARLY_GREY
+    if job.preparation.kind == "photo" and photo.size == (side, side):  # `prepare` would come to the same
+        if photo.mode == "L":
+            return photo.tobytes() * channels
+        if photo.mode == "RGB" and channels == 3:
+            return np.frombuffer(photo.tobytes(), np.uint8).reshape(side, side, 3).transpose(2, 0, 1).tobytes()
+    return prepare(photo, job.preparation, channels, side).image.tobytes()
+
+
+def _colour(job: Job, pixels: bytes) -> int:
+    """Return how much colour there is in the pixels of images."""
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, job.channels, job.side**2).swapaxes(0, 1)
+    if (images == images[:1]).all():
+        return GREY
+    return COLOURED if has_colour(images) else NEARLY_GREY
 
 
 def _read(path: Path | str) -> bytes | None:
