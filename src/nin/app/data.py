@@ -15,9 +15,7 @@ from nin.data.auditing.audit import Audit, audit
 from nin.data.auditing.audit_page import render_audit
 from nin.data.images import Origin
 from nin.data.load import load_dataset
-from nin.data.sources.cifar10 import CIFAR10
-from nin.data.sources.fashion_mnist import FASHION_MNIST
-from nin.data.sources.mnist import MNIST
+from nin.data.read import NAMED_FILES
 from nin.errors import OptionError
 from nin.files import write
 from nin.text import printable
@@ -59,7 +57,7 @@ def main(options: Data) -> int:
 
 def _hashes(origin: Origin) -> dict[str, str]:
     """Return the SHA-256 of each file of a named set, all of which were verified; none for other images."""
-    for named in (FASHION_MNIST, CIFAR10, MNIST):
+    for named in NAMED_FILES.values():
         if named.name == origin.name and named.holds(Path(origin.place)):
             return {name: digest for name, (_, digest) in named.files.items()}
     return {}

@@ -28,6 +28,7 @@ from nin.errors import DataError
 from nin.text import printable
 
 NAMED: dict[str, Callable[..., Splits]] = {"fashion-mnist": fashion_mnist, "cifar10": cifar10, "mnist": mnist}
+NAMED_FILES = {"fashion-mnist": FASHION_MNIST, "cifar10": CIFAR10, "mnist": MNIST}
 
 
 class Given(NamedTuple):
@@ -68,6 +69,8 @@ def read_source(
             listing = list_dataset(open_dataset(name), name=printable(name))
         case str() | os.PathLike():
             folder = Path(os.fsdecode(source))
+            if "\0" in str(folder):
+                raise DataError(f"{printable(str(folder))}: a path cannot hold a NUL; check its name")
             if isinstance(source, str) and len(folder.parts) == 1 and not os.path.lexists(folder):
                 raise DataError(
                     f"{printable(source)}: there is no such folder or data set; the known data sets are "
@@ -93,8 +96,7 @@ def read_source(
 
 def _named_files(folder: Path) -> str | None:
     """Return the named set whose files lie in a folder, if there is one: Fashion-MNIST's and MNIST's differ inside."""
-    files = {"fashion-mnist": FASHION_MNIST, "cifar10": CIFAR10, "mnist": MNIST}
-    return next((name for name, one in files.items() if one.holds(folder)), None)
+    return next((name for name, files in NAMED_FILES.items() if files.holds(folder)), None)
 
 
 def _in_memory(parts: dict[Part, LabelledImages], origin: Origin, *, is_split: bool) -> Given:

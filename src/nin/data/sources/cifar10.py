@@ -16,8 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from nin.data.images import LabelledImages, Origin, Splits
-from nin.data.photos.preparation import Preparation
+from nin.data.images import LabelledImages, Splits
 from nin.data.progress import Progress, no_progress
 from nin.data.sources.fetch import NamedSet, download
 from nin.data.sources.idx import read_content, verify_content
@@ -45,14 +44,7 @@ def cifar10(folder: str | PathLike[str] | None = None, on_progress: Progress = n
     place = CIFAR10.find(None if folder is None else Path(folder), on_progress)
     pool, test = _read_images(place)
     train, validation = split_apart(pool, VALIDATION)
-    origin = Origin(
-        name=CIFAR10.name,
-        place=str(place),
-        preparation=Preparation("photo"),
-        order="of the data set",
-        cut={"validation": len(validation) / len(pool)},
-    )
-    return Splits(train, validation, test, origin)
+    return CIFAR10.splits(place, train, validation, test)
 
 
 def _read_images(place: Path) -> tuple[LabelledImages, LabelledImages]:

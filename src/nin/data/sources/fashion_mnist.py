@@ -5,8 +5,7 @@ import subprocess
 from os import PathLike
 from pathlib import Path
 
-from nin.data.images import LabelledImages, Origin, Splits
-from nin.data.photos.preparation import Preparation
+from nin.data.images import LabelledImages, Splits
 from nin.data.progress import Progress, no_progress
 from nin.data.sources.fetch import NamedSet
 from nin.data.sources.idx import read_idx
@@ -38,14 +37,7 @@ def fashion_mnist(folder: str | PathLike[str] | None = None, on_progress: Progre
     images, labels, test_images, test_labels = dict(FASHION_MNIST.read(place)).values()
     train, validation = split(LabelledImages(images.unsqueeze(1), labels.long(), FASHION_MNIST_NAMES))
     test = LabelledImages(test_images.unsqueeze(1), test_labels.long(), FASHION_MNIST_NAMES)
-    origin = Origin(
-        name=FASHION_MNIST.name,
-        place=str(place),
-        preparation=Preparation("garment"),
-        order="of the data set",
-        cut={"validation": len(validation) / len(images)},
-    )
-    return Splits(train, validation, test, origin)
+    return FASHION_MNIST.splits(place, train, validation, test, "garment")
 
 
 def find(folder: Path | None = None, on_progress: Progress = no_progress) -> Path:

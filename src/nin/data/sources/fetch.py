@@ -15,6 +15,8 @@ import pooch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from nin.data.images import LabelledImages, Origin, Splits
+from nin.data.photos.preparation import Kind, Preparation
 from nin.data.progress import Progress, no_progress
 from nin.errors import DataError
 from nin.text import printable
@@ -89,6 +91,17 @@ class NamedSet:
                 self.read_file(paths[name], *self.files[name])
                 return True
         return False
+
+    def splits(
+        self, place: Path, train: LabelledImages, validation: LabelledImages, test: LabelledImages, kind: Kind = "photo"
+    ) -> Splits:
+        """Return the splits of the set as read from `place`, of which validation was cut from its training images."""
+        share = len(validation) / (len(train) + len(validation))
+        preparation = Preparation(kind)
+        origin = Origin(
+            self.name, str(place), preparation=preparation, order="of the data set", cut={"validation": share}
+        )
+        return Splits(train, validation, test, origin)
 
     def read(
         self, folder: Path, shown: str = "", way_out: str = _REPLACE

@@ -3,8 +3,7 @@
 from os import PathLike
 from pathlib import Path
 
-from nin.data.images import LabelledImages, Origin, Splits
-from nin.data.photos.preparation import Preparation
+from nin.data.images import LabelledImages, Splits
 from nin.data.progress import Progress, no_progress
 from nin.data.sources.fetch import NamedSet
 from nin.data.sources.idx import read_idx
@@ -55,11 +54,4 @@ def mnist(folder: str | PathLike[str] | None = None, on_progress: Progress = no_
     pool = LabelledImages(images.unsqueeze(1), labels.long(), MNIST_NAMES)
     train, validation = split_apart(pool, VALIDATION)
     test = LabelledImages(test_images.unsqueeze(1), test_labels.long(), MNIST_NAMES)
-    origin = Origin(
-        name=MNIST.name,
-        place=str(place),
-        preparation=Preparation("photo"),
-        order="of the data set",
-        cut={"validation": len(validation) / len(pool)},
-    )
-    return Splits(train, validation, test, origin)
+    return MNIST.splits(place, train, validation, test)
