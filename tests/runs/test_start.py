@@ -62,6 +62,10 @@ def test_a_run_of_photos_is_done_again_from_its_plan_and_judged_on_what_it_held_
         assert (name, split) == ("photos", "test")
         assert sorted(images.keys) == sorted(record.held_out["test"])
         assert nin.evaluate(run.classifier, images).accuracy == run.test_accuracy
+    (tmp_path / "link").symlink_to(photos)
+    for other in (f"{tmp_path}/link", f"{tmp_path}/run/../photos/"):
+        _, split, images = images_to_evaluate(other, model, config)
+        assert (split, sorted(images.keys)) == ("test", sorted(record.held_out["test"])), "not those it was trained on"
     moved = shutil.copytree(photos, tmp_path / "elsewhere")
     name, split, images = images_to_evaluate(str(moved), model, config)
     assert (name, split, len(images)) == ("elsewhere", "all", 60)

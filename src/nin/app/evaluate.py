@@ -46,10 +46,22 @@ def main(options: Evaluate) -> int:
     if options.json:
         print(json.dumps(values, indent=2))
         return 0
-    print_evaluation(options.model, classifier, f"{split} images of {name}", evaluation, speed)
+    print_evaluation(options.model, classifier, images_in_words(split, name), evaluation, speed)
     if options.out is not None:
         print(f"figures                    {options.out}")
     return 0
+
+
+def images_in_words(split: str, name: str) -> str:
+    """Say which images of a data set were evaluated: "test images of Fashion-MNIST", for example."""
+    return f"images of {name}, all that there are" if split == "all" else f"{split} images of {name}"
+
+
+def mean_recall(found: Evaluation) -> str:
+    """Say over which classes the balanced accuracy is a mean: a class without images has no recall."""
+    having = sum(share is not None for share in found.recall)
+    classes = "the classes" if having == len(found.labels) else f"the {having:,} classes that have images"
+    return f"the mean recall of {classes}"
 
 
 def print_evaluation(model: str, classifier: Classifier, images: str, found: Evaluation, speed: float) -> None:
@@ -59,9 +71,7 @@ def print_evaluation(model: str, classifier: Classifier, images: str, found: Eva
     print(f"model                      {model}: {config.architecture} at {size}x{size}")
     print(f"top-1 accuracy             {found.accuracy:.4f} on {found.images:,} {images}, in float32; 95 % interval "
           f"{interval} (Wilson; it covers the sample of images, not the seed)")  # fmt: skip
-    having = sum(share is not None for share in found.recall)
-    classes = "the classes" if having == len(found.labels) else f"the {having:,} classes that have images"
-    print(f"balanced accuracy          {found.balanced_accuracy:.4f}, the mean recall of {classes}")
+    print(f"balanced accuracy          {found.balanced_accuracy:.4f}, {mean_recall(found)}")
     print(f"loss                       {found.loss:.4f} nats, at temperature {config.temperature:.3f}")
     print(f"expected calibration error {found.calibration.error:.4f} in {len(found.calibration.counts)} bins")
     print(f"speed                      {speed:,.0f} images/s, in batches of {BATCH}, in {classifier.precision}")

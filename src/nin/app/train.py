@@ -5,6 +5,7 @@ import sys
 
 from nin.app.cli import STARTED
 from nin.app.console import Progress
+from nin.app.evaluate import mean_recall
 from nin.app.options import Train
 from nin.runs.result import Result
 from nin.runs.train import train
@@ -39,7 +40,7 @@ def _print_accuracy(result: Result) -> None:
     found, split = result.evaluation, result.evaluated
     print(f"{split + ' accuracy':19} {found.accuracy:.4f} (95 % interval {found.accuracy_low:.4f} to "
           f"{found.accuracy_high:.4f}; it covers the {split} sample, not the seed)")  # fmt: skip
-    print(f"balanced accuracy   {found.balanced_accuracy:.4f} (the mean recall of the classes)")
+    print(f"balanced accuracy   {found.balanced_accuracy:.4f} ({mean_recall(found)})")
     if split == "test":
         print(f"validation accuracy {result.validation_accuracy:.4f}")
     else:

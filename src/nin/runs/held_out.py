@@ -1,6 +1,7 @@
 """Which images of a source may judge a model? Those that its run held out, or that the source holds out itself."""
 
 import os
+from pathlib import Path
 
 from nin.data.images import LabelledImages, Splits
 from nin.data.load import NAMED, load_dataset, read_source
@@ -35,8 +36,7 @@ def images_to_evaluate(
     if source is None and record is not None and record.source is None:
         raise RunError(f"the images that {model} was trained on were in memory: give a SOURCE to evaluate it on")
     source = source or (record.source if record else None) or "fashion-mnist"
-    known = source in NAMED or source.startswith("hf:")
-    if record is not None and record.source == (source if known else os.path.abspath(source)):  # noqa: PTH100
+    if record is not None and record.source and _is_same(source, record.source):
         given = load_again(record, on_progress=on_progress)
     elif source in NAMED:
         given = load_dataset(source, on_progress=on_progress)
@@ -48,3 +48,10 @@ def images_to_evaluate(
         if split in given.own:
             return given.origin.name, split, given.own[split]
     return given.origin.name, "all", given.pool
+
+
+def _is_same(source: str, other: str) -> bool:
+    """Return whether two sources are the same: the same name, or the same folder, by whatever path or link."""
+    if source == other or source in NAMED or other in NAMED:
+        return source == other
+    return all(map(os.path.exists, (source, other))) and Path(source).samefile(other)
