@@ -68,3 +68,21 @@ def test_splits_may_be_without_test_images() -> None:
     images = numbered([0, 1], classes=2)
     assert list(Splits(images, images).parts()) == ["train", "validation"]
     assert list(Splits(images, images, images).parts()) == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_splits_of_other_classes_or_channels_are_told_by_name(part: str) -> None:
+    images = numbered([0, 1, 0, 1], classes=2)
+    renamed = LabelledImages(images.images, images.labels, ("0", "1", "2"))
+    grey = LabelledImages(images.images[:, :1], images.labels, images.names)
+    whole = Splits(images, images, images)
+    whole.check()
+    for wrong in (renamed, grey):
+        with pytest.raises(DataError, match=f"^the {part} images have other classes or channels"):
+            whole._replace(**{part: wrong}).check()
+
+
+def test_splits_without_validation_images_are_refused() -> None:
+    images = numbered([0, 1], classes=2)
+    with pytest.raises(DataError, match=r"^the validation images must be LabelledImages, not NoneType$"):
+        Splits(images, images)._replace(validation=None).check()

@@ -194,17 +194,29 @@ def test_the_files_of_fashion_mnist_are_known_in_any_folder(fashion_mnist_folder
         ({"test": -0.1}, "test is a share"),
         ({"validation": 0.5, "test": 0.5}, "take all the images"),
         ({"fit": "squeeze"}, "fit must be one of pad, crop, stretch"),
+        ({"size": 0}, "size must be a whole number from 1 to 4096, not 0"),
+        ({"size": 5000}, "size must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"seed": 2**32}, "seed must be a whole number from 0"),
+        ({"channels": 2}, "channels must be 1 or 3, not 2"),
     ],
 )
 def test_options_out_of_range_are_one_line(photos: Path, options: dict[str, object], said: str):
     with pytest.raises(OptionError, match=said):
-        load_dataset(photos, size=16, **options)
+        load_dataset(photos, **{"size": 16} | options)
+
+
+def test_splits_that_do_not_fit_each_other_are_one_line(splits: Splits):
+    with pytest.raises(DataError, match="the test images have other classes"):
+        load_dataset(splits._replace(test=LabelledImages(splits.test.images, splits.test.labels, tuple("abcd"))))
 
 
 def test_what_is_no_source_is_one_line(tmp_path: Path):
     for source in (None, 3, {"a": 1}, (1, 2, 3, 4), object()):
         with pytest.raises(NinError, match=r"^[^\n]+$"):
             load_dataset(source)
+    with pytest.raises(DataError, match="a path cannot hold a NUL"):
+        load_dataset("a\0b")
     with pytest.raises(DataError, match="nowhere"):
         load_dataset(tmp_path / "nowhere")
     with pytest.raises(OptionError, match="fit is for photos of your own"):

@@ -125,3 +125,17 @@ class Splits(NamedTuple):
         """Return the splits that there are, by name."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in found.items() if part is not None}  # pyright: ignore[reportReturnType]
+
+    def check(self) -> None:
+        """Check that all splits have images of the same classes and channels, and that only test is left out.
+
+        Raises:
+            DataError: the first split that is wrong.
+
+        """
+        found: dict[str, object] = {"train": self.train, "validation": self.validation}
+        for name, part in (found | self.parts()).items():
+            if not isinstance(part, LabelledImages):
+                raise DataError(f"the {name} images must be LabelledImages, not {type(part).__name__}")
+            if (part.names, part.channels) != (self.train.names, self.train.channels):
+                raise DataError(f"the {name} images have other classes or channels than the training images")

@@ -15,6 +15,7 @@ from nin.data.splitting import edge
 from nin.errors import DataError, OptionError
 
 SHARE = 0.1  # of the images, that validation and test get by default
+LARGEST_SIZE = 4096  # pixels a side, that photos become
 SIZE = 67  # pixels a side: what the recipe quick trains at
 
 
@@ -53,6 +54,11 @@ def load_dataset(
         OptionError: an option out of its range, or that does not fit the source.
 
     """
+    for name, value, least, most in (("size", size, 1, LARGEST_SIZE), ("seed", seed, 0, 2**32 - 1)):
+        if not isinstance(value, int) or not least <= value <= most:
+            raise OptionError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+    if channels not in (None, 1, 3):
+        raise OptionError(f"channels must be 1 or 3, not {channels!r}")
     for name, value in (("validation", validation), ("test", test)):
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value < 1):
             raise OptionError(f"{name} is a share of the images, at least 0 and less than 1, not {value!r}")
@@ -64,6 +70,7 @@ def load_dataset(
         if validation is not None or test is not None:
             raise OptionError("validation and test cannot be given for data that is split already; leave them out")
         if isinstance(source, Splits):
+            source.check()
             return source
         if fit is not None and source == "fashion-mnist":
             raise OptionError("fit is for photos of your own: Fashion-MNIST has its authors' preparation; leave it out")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nin.data.images import Splits
 from nin.device import find_device, pytorch_defaults, usable_threads
-from nin.errors import DataError, OptionError
+from nin.errors import OptionError
 from nin.files import read_json, write, write_json, write_json_lines
 from nin.inference.classifier import Classifier
 from nin.inference.model_card import model_card
@@ -111,9 +111,7 @@ def model_config(plan: Plan, data: Splits) -> Config:
     ):
         if planned != here:
             raise OptionError(f"the plan is for images of {planned} {what}, and these have {here}: make another plan")
-    for name, part in data.parts().items():
-        if (part.names, part.channels) != (train.names, train.channels):
-            raise DataError(f"the {name} images have other classes or channels than the training images")
+    data.check()
     side = max(train.images.shape[2:])
     config = Config(plan.recipe.network, plan.preprocessing, side, train.names, preparation=data.origin.preparation)
     check_is_described(final_layers(plan), config)

@@ -96,7 +96,8 @@ def load_again(record: SplitRecord, source: Any = None, on_progress: Progress = 
         before = {(name, key) for name, keys in record.held_out.items() for key in keys}
         now = {(name, key) for name in splits.origin.cut for key in splits.parts()[name].keys.tolist()}
         counts: dict[Part, int] = {name: len(part) for name, part in splits.parts().items()}
-        held = f", and {len(before ^ now)} of those held out differ" if before != now else ""
+        same = "; some have other pixels or labels" if counts == record.images else ""
+        held = f", and {len(before ^ now)} of those held out differ" if before != now else same
         raise RunError(
             f"the images of {splits.origin.place} are no longer those of the run ({_counts(record.images)} then, "
             f"{_counts(counts)} now{held}): restore them, or start a new run"

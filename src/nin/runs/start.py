@@ -24,6 +24,7 @@ from nin.inference.model_folder import Config, read_folder
 from nin.runs.folder import read_state
 from nin.runs.run import model_config
 from nin.runs.split_record import load_again, load_like, read_record
+from nin.text import printable
 from nin.training.budget import Pace, fit_to_budget, measure
 from nin.training.events import State
 from nin.training.plan import Plan, Start, read_plan, resolve, resolve_schedule
@@ -148,7 +149,7 @@ def _check(
         on_findings(findings)
     for finding in findings:
         if finding.severity == "error":
-            raise DataError(finding.text)
+            raise DataError(f"{printable(splits.origin.place)}: {finding.text}")
 
 
 def _read_model(model: StrPath) -> tuple[Config, Weights, Start]:
