@@ -31,7 +31,8 @@ from nin.inference.model_folder import read_folder, save_folder
 from nin.metrics import t_interval
 from nin.runs.folder import read_state
 from nin.runs.run import run_plan
-from nin.training.plan import Plan, read_plan, resolve
+from nin.training.plan import Plan, resolve
+from nin.training.plan_file import read_plan
 
 SEED = 60_000
 WEIGHTS = Path(__file__).parents[1] / "src" / "nin" / "weights"

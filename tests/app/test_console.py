@@ -63,9 +63,12 @@ def test_a_revised_plan_is_said_with_its_steps(capsys: pytest.CaptureFixture[str
     with Progress() as progress:
         progress.start(made, Path("run"))
         made.plan = replace(made.plan, steps_per_interval=steps)
-        progress.show(Revision(made.plan))
-    expected = f"This machine is {said} than measured: the plan now has {sum(steps)} steps.\n"
-    assert capsys.readouterr().out.endswith(expected)
+        for _ in range(2):  # the second time, nothing has changed
+            progress.show(Revision(made.plan))
+    expected = f"This machine has become {said}: the plan now has {sum(steps)} steps.\n"
+    out = capsys.readouterr().out
+    assert out.endswith(expected)
+    assert out.count("This machine") == 1
 
 
 def test_a_training_goes_on_when_nobody_reads_its_lines_any_more(monkeypatch: pytest.MonkeyPatch):

@@ -22,7 +22,7 @@ from runs.small import blank_figures, tiny_plan, tiny_splits
 from nin.runs import run
 from nin.runs.folder import read_state
 from nin.training import fit
-from nin.training.plan import read_plan
+from nin.training.plan_file import read_plan
 
 
 def kill_while_writing(pattern: str, number: int) -> None:

@@ -25,10 +25,10 @@ from nin.networks.nin import NiN
 from nin.runs.folder import lock, read_state
 from nin.runs.result import Result
 from nin.runs.run import run_plan
-from nin.training.budget import rescale
+from nin.training.deadline import rescale
 from nin.training.events import Event, Step
 from nin.training.fit import Training
-from nin.training.plan import read_plan
+from nin.training.plan_file import read_plan
 
 SPLITS = tiny_splits()
 TESTS = Path(__file__).parents[1]
@@ -237,9 +237,12 @@ def test_a_dead_run_says_so_in_its_report(tmp_path: Path):
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.slow
 def test_a_revised_plan_is_written_down_and_replays_to_the_same_weights(tmp_path: Path):
-    run_plan(tiny_plan(SPLITS), SPLITS, tmp_path / "run", revise=lambda plan, validation: rescale(plan, 1, 0.5))
+    def revise(plan: Plan, step: int, seconds: float) -> Plan:
+        return {2: rescale(plan, 2, 3, 2), 4: rescale(plan, 4, 2, 1)}.get(step, plan) if step < plan.steps else plan
+
+    run_plan(tiny_plan(SPLITS), SPLITS, tmp_path / "run", revise=revise)
     executed = read_plan(tmp_path / "run" / "plan.json")
-    assert executed.steps_per_interval == (4, 2)
+    assert (executed.steps, len(executed.revisions)) == (6, 2)
     run_plan(executed, SPLITS, tmp_path / "again")
     assert weights(tmp_path / "again") == weights(tmp_path / "run")
 

@@ -17,7 +17,7 @@ from nin.inference.model_folder import read_folder
 from nin.runs.held_out import images_to_evaluate
 from nin.runs.result import Result
 from nin.runs.split_record import read_record
-from nin.training.plan import read_plan
+from nin.training.plan_file import read_plan
 
 SHORT = replace(RECIPE, batch_size=16, epochs=1.0)
 

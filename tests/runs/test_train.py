@@ -20,7 +20,8 @@ from nin.files import write_json
 from nin.runs.train import choose_recipe, train
 from nin.training.budget import Pace
 from nin.training.events import Event, Step
-from nin.training.plan import Plan, read_plan
+from nin.training.plan import Plan
+from nin.training.plan_file import read_plan
 from nin.training.recipe import Recipe, for_images, named_recipe
 
 # --- The plan ---
@@ -41,7 +42,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
         return plans.pop()
 
     monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: small_splits())
-    monkeypatch.setattr("nin.runs.start.measure", lambda plan, data: Pace(step=1.0, validation=1.0, ending=8.0))
+    pace = Pace(step=1.0, validation=1.0, evaluation=4.0)
+    monkeypatch.setattr("nin.training.budget.measure", lambda plan, data: pace)
     monkeypatch.setattr("nin.runs.train.run_plan", stop)
     return plan_of
 

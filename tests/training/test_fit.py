@@ -18,8 +18,8 @@ from nin.errors import RunError
 from nin.metrics import top1_accuracy
 from nin.networks.forward import compute_logits
 from nin.training import fit
-from nin.training.augmentation import views_of_interval
-from nin.training.budget import rescale
+from nin.training.augmentation import views_of_steps
+from nin.training.deadline import rescale
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation
 from nin.training.fit import Training, seed_for_step
 from nin.training.network import final_network, initial_network
@@ -132,7 +132,7 @@ def test_the_d2l_recipe_trains_as_the_textbooks_loop_does(splits: Splits):
 
     sgd = torch.optim.SGD(textbook.parameters(), lr=0.1)
     losses = []
-    for step, index in enumerate(views_of_interval(plan, 0, 3, 96).index):
+    for step, index in enumerate(views_of_steps(plan, 0, 3, 96).index):
         torch.manual_seed(seed_for_step(0, step))  # of the dropout
         images = F.interpolate(data.train.images[index] / 255, size=(67, 67), mode="bilinear")
         loss = F.cross_entropy(textbook(images), data.train.labels[index])
@@ -248,17 +248,19 @@ def test_a_state_of_another_network_is_one_clear_error(splits: Splits):
     sgd = replace(run.plan, recipe=replace(SMALL, muon_learning_rate=0.0))
     with pytest.raises(RunError, match="does not belong to this plan"):
         Training(small_network(), splits.train, splits.validation, sgd, state)
-    shorter = rescale(run.plan, 1, 0.5)  # than the steps that were taken
+    shorter = rescale(run.plan, 16, 8, 1)  # than the steps that were taken
     with pytest.raises(RunError, match="does not belong to this plan"):
         Training(small_network(), splits.train, splits.validation, shorter, state)
 
 
-def test_a_revised_plan_is_followed_from_the_next_interval(splits: Splits):
-    run = training(splits)
-    shorter = rescale(run.plan, 1, 0.5)
-    events = list(run.fit(revise=lambda plan, validation: shorter))
-    assert steps_of(events) == list(range(1, 25))
+@pytest.mark.parametrize(("step", "ends"), [(17, [16, 24]), (20, [16, 24]), (5, [13])])
+def test_a_revised_plan_is_followed_from_the_next_step(splits: Splits, step: int, ends: list[int]):
+    run = training(splits, VARIED)
+    shorter = rescale(run.plan, step, ends[-1] - step, 1)
+    events = list(run.fit(revise=lambda plan, at, seconds: shorter if at >= step else plan))
+    assert steps_of(events) == list(range(1, ends[-1] + 1))
     assert [event.plan for event in events if isinstance(event, Revision)] == [shorter]
+    assert [event.step for event in events if isinstance(event, Validation)] == ends
     assert run.plan == shorter
     # What was executed is what is written down: the revised plan by itself gives the same weights.
     again = Training(small_network(), splits.train, splits.validation, shorter)
@@ -266,15 +268,16 @@ def test_a_revised_plan_is_followed_from_the_next_interval(splits: Splits):
     assert same(again.network, run.network)
 
 
-def test_a_plan_is_revised_after_every_validation_but_the_last(splits: Splits):
+def test_a_plan_may_be_revised_after_every_step_but_the_last_of_an_interval(splits: Splits):
     asked = []
 
-    def revise(plan: Plan, validation: Validation) -> Plan:
-        asked.append(validation.step)
+    def revise(plan: Plan, step: int, seconds: float) -> Plan:
+        asked.append((step, seconds))
         return plan
 
-    events = list(training(splits, replace(SMALL, epochs=3.0)).fit(revise))
-    assert asked == [16, 32]
+    events = list(training(splits).fit(revise))
+    assert [step for step, _ in asked] == [*range(1, 16), *range(17, 32)]
+    assert asked == sorted(asked, key=lambda one: one[1])
     assert not any(isinstance(event, Revision) for event in events)
 
 

@@ -14,7 +14,8 @@ from nin.data.images import Splits
 from nin.data.preprocessing import Preprocessing, channel_statistics
 from nin.errors import FileError, OptionError
 from nin.files import write_json
-from nin.training.plan import Plan, read_plan, resolve, resolve_schedule
+from nin.training.plan import Plan, resolve, resolve_schedule
+from nin.training.plan_file import read_plan
 from nin.training.recipe import Recipe, d2l, long_67, quick
 
 CPU = torch.device("cpu")

@@ -18,6 +18,7 @@ from nin.training.events import Event, Revision, State, Step, Trouble, Validatio
 from nin.training.fit import Training
 
 SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
+WORTH_A_LINE = 0.2  # the change of a plan's steps that is said
 WIDTH = 300  # of tables, where no terminal sets one
 
 
@@ -97,6 +98,7 @@ class Progress:
                 f"The plan is for {plan.threads} threads and this machine has {usable_threads()}: it trains with "
                 "those, and the weights may differ in their last bits."
             )
+        self.steps = plan.steps
         self.task = self.bar.add_task("epoch 0", total=plan.steps, figures="")
 
     def show(self, event: Event) -> None:
@@ -121,10 +123,11 @@ class Progress:
                     f"{event.images_per_second:,.0f} images/s, {duration(event.seconds)}"
                 )
             case Revision():
-                before = self.bar.tasks[self.task].total or 0
                 self.bar.update(self.task, total=plan.steps)
-                slower = "slower" if plan.steps < before else "faster"
-                self.print(f"This machine is {slower} than measured: the plan now has {plan.steps} steps.")
+                if abs(plan.steps / self.steps - 1) > WORTH_A_LINE:
+                    slower = "slower" if plan.steps < self.steps else "faster"
+                    self.steps = plan.steps
+                    self.print(f"This machine has become {slower}: the plan now has {plan.steps} steps.")
             case State():
                 pass
             case Trouble(kind="interrupted"):

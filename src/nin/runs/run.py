@@ -28,7 +28,7 @@ from nin.runs.result import Ended, Result
 from nin.runs.split_record import write_record
 from nin.text import printable
 from nin.training.events import Event, Revision, State, Validation
-from nin.training.fit import Training, keep_plan
+from nin.training.fit import Revise, Training, keep_plan
 from nin.training.network import final_layers, final_network, initial_network
 from nin.training.plan import Plan
 
@@ -46,7 +46,7 @@ def run_plan(
     resume: bool = False,
     state: State | None = None,
     weights: Mapping[str, Tensor] | None = None,
-    revise: Callable[[Plan, Validation], Plan] = keep_plan,
+    revise: Revise = keep_plan,
     command: str = "nin.runs.run.run_plan(plan, data)",
     started: float | None = None,
     on_start: Callable[[Training, Path], None] = no_op,
@@ -64,7 +64,7 @@ def run_plan(
         resume: go on in `folder`, to the weights of a run that never stopped.
         state: the last state in it, if there is one.
         weights: of the model that the plan starts from, if it does and there is no state.
-        revise: may return another plan after a validation; see `nin.training.fit`.
+        revise: may return another plan after a step; see `nin.training.fit`.
         command: what made this run, for the report.
         started: the `time.monotonic()` from which the run's seconds count; default: now.
         on_start: called with the training and the folder before the first step.
@@ -118,9 +118,7 @@ def model_config(plan: Plan, data: Splits) -> Config:
     return config
 
 
-def _follow(
-    training: Training, folder: Path, revise: Callable[[Plan, Validation], Plan], on_event: Callable[[Event], None]
-) -> Ended:
+def _follow(training: Training, folder: Path, revise: Revise, on_event: Callable[[Event], None]) -> Ended:
     """Train to the end, write down what happens, tell `on_event`, and return how it ended."""
 
     def write_metrics() -> None:

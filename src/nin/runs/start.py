@@ -25,9 +25,10 @@ from nin.runs.folder import read_state
 from nin.runs.run import model_config
 from nin.runs.split_record import load_again, load_like, read_record
 from nin.text import printable
-from nin.training.budget import Pace, fit_to_budget, measure
+from nin.training.budget import Pace, fit_to_budget, measure, measure_for
 from nin.training.events import State
-from nin.training.plan import Plan, Start, read_plan, resolve, resolve_schedule
+from nin.training.plan import Plan, Start, resolve, resolve_schedule
+from nin.training.plan_file import read_plan
 from nin.training.recipe import RECIPES, Recipe, for_images, with_epochs
 
 StrPath = str | os.PathLike[str]
@@ -177,9 +178,10 @@ def _make_plan(
     model_config(plan, splits)
     if minutes is None:
         return plan, None
-    pace = measure(plan, splits)
-    epochs, intervals = fit_to_budget(minutes, started, pace, recipe, splits.train)
+    images = len(splits.train)
+    pace = measure_for(minutes, started, plan, splits)
+    epochs = fit_to_budget(minutes, started, pace, recipe, images)
     recipe = with_epochs(recipe, epochs)
-    steps_per_interval, schedule = resolve_schedule(recipe, len(splits.train), intervals)
+    steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
     timed = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
     return replace(plan, **timed, minutes=float(minutes)), pace

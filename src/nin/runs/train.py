@@ -18,7 +18,7 @@ from nin.runs.folder import refuse_existing
 from nin.runs.result import Result
 from nin.runs.run import no_op, run_plan
 from nin.runs.start import StrPath, new_start, path_of, start_again
-from nin.training.budget import keep_deadline
+from nin.training.deadline import keep_deadline
 from nin.training.events import Event
 from nin.training.fit import Training, keep_plan
 from nin.training.recipe import Recipe, RecipeName, named_recipe, with_epochs

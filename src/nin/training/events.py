@@ -55,7 +55,7 @@ class Trouble(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Revision:
-    """The plan was revised after a validation; the steps that follow are those of `plan`."""
+    """The plan was revised; the steps that follow are those of `plan`."""
 
     plan: Plan
 

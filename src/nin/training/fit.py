@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +15,7 @@ from nin.device import autocast, keep_freed_memory
 from nin.errors import RunError
 from nin.metrics import top1_accuracy
 from nin.networks.forward import channels_last, compute_logits
-from nin.training.augmentation import augment, views_of_interval
+from nin.training.augmentation import Views, augment, views_of_steps
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation
 from nin.training.health import Health, not_finite
 from nin.training.optimizer import Optimizer
@@ -25,8 +24,10 @@ from nin.training.plan import Plan
 STEPS_PER_SYNC = 20  # how often an accelerator is asked for its loss: each time it has to finish what it was given
 SECONDS_PER_STATE = 60  # how long a training may go on without a state to resume from
 
+Revise = Callable[[Plan, int, float], Plan]
 
-def keep_plan(plan: Plan, validation: Validation) -> Plan:
+
+def keep_plan(plan: Plan, step: int, seconds: float) -> Plan:
     """Return the plan as it is."""
     return plan
 
@@ -44,7 +45,8 @@ class Training:
         validation: images to validate on after each interval.
         plan: what to do.
         state: a `State` to resume from.
-        started: the `time.monotonic()` at which the run began; default: now.
+        started: the time of `clock` at which the run began; default: now.
+        clock: gives the time in seconds.
 
     Raises:
         RunError: the state is of another network.
@@ -59,9 +61,11 @@ class Training:
         plan: Plan,
         state: State | None = None,
         started: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.plan, self.network, self.validation = plan, network, validation
-        self.started = time.monotonic() if started is None else started
+        self.clock = clock
+        self.started = clock() if started is None else started
         self.device = torch.device(plan.device)
         keep_freed_memory()
         channels_last(network.to(self.device))
@@ -70,6 +74,7 @@ class Training:
         self.optimizer = Optimizer(network, plan.recipe, plan.precision)
         self.health = Health()
         self.step = 0  # steps taken in the whole plan
+        self.seconds = 0.0  # of the steps since the training began or was resumed
         self.interval_seconds = 0.0
         self.interval_totals = torch.zeros(2, dtype=torch.float32, device=self.device)  # loss, accuracy
         self.validations: list[Validation] = []
@@ -86,36 +91,25 @@ class Training:
         """Return how many epochs `steps` steps are."""
         return steps * self.plan.recipe.batch_size / len(self.images)
 
-    def fit(self, revise: Callable[[Plan, Validation], Plan] = keep_plan) -> Iterator[Event]:
+    def fit(self, revise: Revise = keep_plan) -> Iterator[Event]:
         """Train to the end of the plan, or until the network is dead, and yield events as they happen.
 
         Args:
-            revise: called after each validation but the last with the plan and the validation; returns the plan to
-                go on with, in which the intervals that are done stay as they are.
+            revise: called with the plan, the steps taken and the seconds of those taken here after each report of
+                progress; returns the plan to go on with, in which what is done stays as it is.
 
         """
-        interval = 0
-        while interval < self.plan.intervals:
-            begin = sum(self.plan.steps_per_interval[:interval])
-            end = begin + self.plan.steps_per_interval[interval]
-            interval += 1
-            if self.step >= end:
-                continue
-            for event in self._train_interval(begin, end):
+        while self.step < self.plan.steps:
+            for event in self._train_interval(revise):
                 yield event
                 if isinstance(event, Trouble) and event.kind == "dead":
                     return
-            validation = self._validate(end - begin)
+            validation = self._validate()
             yield validation
             if not math.isfinite(validation.validation_loss):
                 yield self._note(not_finite(self.plan, self.step, validation.validation_loss))
                 return
             yield self.state()
-            if interval < self.plan.intervals:
-                revised = revise(self.plan, validation)
-                if revised != self.plan:
-                    self.plan = revised
-                    yield Revision(revised)
 
     def interrupt(self) -> Trouble:
         """Note that the training was stopped from outside after its last step."""
@@ -139,7 +133,7 @@ class Training:
             health=dict(vars(self.health)),
             validations=msgspec.to_builtins(self.validations),
             troubles=msgspec.to_builtins(self.troubles),
-            elapsed=time.monotonic() - self.started,
+            elapsed=self.clock() - self.started,
         )
 
     def _restore(self, state: State) -> None:
@@ -158,19 +152,21 @@ class Training:
                 "the state does not belong to this plan: restore plan.json, or train its plan anew (--plan)"
             ) from error
 
-    def _train_interval(self, begin: int, end: int) -> Iterator[Event]:
-        """Take the steps of one interval that are still to be taken, from `begin` to `end` in the whole plan."""
+    def _train_interval(self, revise: Revise) -> Iterator[Event]:
+        """Take the steps of one interval that are still to be taken."""
         self.network.train()
-        views = views_of_interval(self.plan, begin, end, len(self.images)).to(self.device)
+        begin, end = self.plan.interval_at(self.step)
+        views = self._views(end)
         steps_at_sync, total_at_sync = self.step, self.interval_totals[0].item()
-        synced = saved = time.perf_counter()
-        for index, *augmentation in views.steps(self.step - begin):
-            logits = self._train_step(index, *augmentation)
+        synced = saved = self.clock()
+        while self.step < end:
+            logits = self._train_step(next(views))
             if self.device.type != "cpu" and self.step % STEPS_PER_SYNC and self.step < end:
                 continue
             total, made = self.interval_totals[0].item(), self.step - steps_at_sync
-            seconds = time.perf_counter() - synced
+            seconds = self.clock() - synced
             self.interval_seconds += seconds
+            self.seconds += seconds
             loss = (total - total_at_sync) / made
             trouble = self.health.check(self.plan, self.step, loss, made, logits)
             if trouble:
@@ -178,18 +174,30 @@ class Training:
                 if trouble.kind == "dead":
                     return
             yield Step(self.step, self.epoch, loss, made * self.plan.recipe.batch_size / seconds)
-            if self.step < end and time.perf_counter() - saved > SECONDS_PER_STATE:
-                yield self.state()
-                saved = time.perf_counter()
+            if self.step < end:
+                revised = revise(self.plan, self.step, self.seconds)
+                if revised is not self.plan:
+                    self.plan = revised
+                    _, end = revised.interval_at(begin)
+                    views = self._views(end)
+                    yield Revision(revised)
+                if self.clock() - saved > SECONDS_PER_STATE:
+                    yield self.state()
+                    saved = self.clock()
             # What the receiver of the events does is not part of the training's time.
-            steps_at_sync, total_at_sync, synced = self.step, total, time.perf_counter()
+            steps_at_sync, total_at_sync, synced = self.step, total, self.clock()
 
-    def _train_step(self, index: Tensor, *augmentation: Any) -> Tensor:
-        """Take one optimizer step on the images at `index`, and return their logits."""
+    def _views(self, end: int) -> Iterator[Views]:
+        """Yield what the steps up to `end` see."""
+        return views_of_steps(self.plan, self.step, end, len(self.images)).to(self.device).steps()
+
+    def _train_step(self, views: Views) -> Tensor:
+        """Take one optimizer step on the images that `views` names, and return their logits."""
         plan = self.plan
         torch.manual_seed(seed_for_step(plan.seed, self.step))
-        images, labels = self.images[index.to(self.images.device)].to(self.device), self.labels[index]
-        images = augment(images, *augmentation)
+        images = self.images[views.index.to(self.images.device)].to(self.device)
+        images = augment(images, views, plan.recipe, plan.preprocessing.mean)
+        labels = self.labels[views.index]
         with autocast(self.device, plan.precision):
             logits = self.network(plan.preprocessing(images)).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
@@ -201,9 +209,11 @@ class Training:
             self.interval_totals += torch.stack([loss, (logits.argmax(1) == labels).float().mean()])
         return logits
 
-    def _validate(self, steps: int) -> Validation:
-        """Validate the network after an interval of `steps` steps, and begin the next."""
+    def _validate(self) -> Validation:
+        """Validate the network after an interval, and begin the next."""
         plan, labels = self.plan, self.validation.labels.to(self.device)
+        begin, end = plan.interval_at(self.step - 1)
+        steps = end - begin
         train_loss, train_accuracy = (self.interval_totals / steps).tolist()
         logits = compute_logits(self.network, self.validation.images, plan.preprocessing, plan.precision)
         loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing).item()

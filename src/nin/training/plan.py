@@ -1,10 +1,9 @@
 """What will a run do, step by step? The plan that a recipe becomes for given data on a given machine."""
 
 import math
-from collections.abc import Mapping
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Literal
 
 import msgspec
 import torch
@@ -14,8 +13,8 @@ from nin.data.images import LabelledImages
 from nin.data.preprocessing import Preprocessing, preprocessing_for
 from nin.device import fastest_precision
 from nin.errors import OptionError
-from nin.files import check_types, read_json
-from nin.training.recipe import RECIPES, Recipe
+from nin.files import check_types
+from nin.training.recipe import Recipe
 
 Schedule = tuple[tuple[float, float], ...]
 
@@ -30,8 +29,7 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A recipe with its schedule resolved: all that a run needs besides the data; written to disk first.
 
-    When the machine turns out slower or faster, the plan is revised after a validation; what is on disk is what was
-    executed.
+    A plan for minutes is revised while it runs (`nin.training.deadline`); what is on disk is what was executed.
 
     Attributes:
         recipe: what it was made from.
@@ -42,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             after which the network is validated and the state saved.
         schedule: breakpoints (step, factor) of the learning-rate schedule, with straight lines between them; the
             factors, from 0 to 1, are of the recipe's learning rates.
+        revisions: of the schedule during the run: each replaces what came before from its first breakpoint on.
         device: where to train.
         precision: "bfloat16" (autocast) or "float32".
         threads: of the CPU.
@@ -64,11 +63,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int
     minutes: float | None = None
     start: Start | None = None
+    revisions: tuple[Schedule, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
         check_types(self)
-        steps = [step for step, _ in self.schedule]
+        schedules = (self.schedule, *self.revisions)
+        breakpoints = [point for schedule in schedules for point in schedule]
         size, intervals = self.preprocessing.size, self.steps_per_interval
         minutes = [] if self.minutes is None else [self.minutes]
         for fits, wrong in (
@@ -79,10 +80,16 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 all(1 <= n <= 10**7 for n in intervals),
                 f"steps_per_interval must be from 1 to 10,000,000, not {intervals}",
             ),
-            (all(map(math.isfinite, [*steps, *minutes])), "schedule and minutes must be finite numbers"),
-            (all(0 <= factor <= 1 for _, factor in self.schedule), "the factors of schedule must be from 0 to 1"),
+            (
+                all(map(math.isfinite, [*minutes, *(step for step, _ in breakpoints)])),
+                "schedule, revisions and minutes must be finite numbers",
+            ),
+            (all(0 <= factor <= 1 for _, factor in breakpoints), "the factors of schedule must be from 0 to 1"),
             (all(value > 0 for value in minutes), f"minutes must be over 0, not {self.minutes}"),
-            (steps and steps == sorted(steps), "schedule must have breakpoints (step, factor) in order of the steps"),
+            (
+                all(schedules) and all(map(_in_order, [*schedules, [schedule[0] for schedule in schedules]])),
+                "schedule and revisions must have breakpoints (step, factor) in order of the steps",
+            ),
             (self.num_classes >= 1, f"num_classes must be 1 or more, not {self.num_classes}"),
             (1 <= self.threads <= 4096, f"threads must be from 1 to 4096, not {self.threads}"),
         ):
@@ -102,17 +109,50 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def warm_up_steps(self) -> int:
         """Optimizer steps until the learning rate is highest."""
-        return round(max(self.schedule, key=lambda point: point[1])[0])
+        highest = max(factor for _, factor in self.schedule)
+        rising = [self.schedule]  # and the revisions that began before the highest
+        for revision in self.revisions:
+            if revision[0][1] == highest or max(factor for _, factor in revision) < highest:
+                break
+            rising.append(revision)
+        return round(next(step for step, factor in rising[-1] if factor == highest))
+
+    def interval_at(self, step: int) -> tuple[int, int]:
+        """Return after how many steps the interval begins, and ends, that goes on after `step` steps."""
+        ends = accumulate(self.steps_per_interval, initial=0)
+        return next((begin, end) for begin, end in pairwise(ends) if step < end)
 
     def learning_rate_factor(self, step: float) -> float:
         """Return the factor on the recipe's learning rates after `step` steps of the whole plan.
 
         A step is made with the factor of its middle: at either end of the schedule it may be 0, and change nothing.
         """
-        for (begin, low), (end, high) in pairwise(self.schedule):
+        schedule = self.schedule_at(step)
+        for (begin, low), (end, high) in pairwise(schedule):
             if begin <= step < end:
                 return low + (high - low) * (step - begin) / (end - begin)
-        return self.schedule[0][1] if step < self.schedule[0][0] else self.schedule[-1][1]
+        return schedule[0][1] if step < schedule[0][0] else schedule[-1][1]
+
+    def schedule_at(self, step: float) -> Schedule:
+        """Return the schedule in force after `step` steps: the last revision that began, if one did.
+
+        A revision does not cut the lines of the schedule before it, so the factors of the past stay as they were, to
+        the last bit.
+        """
+        return next((one for one in reversed(self.revisions) if one[0][0] <= step), self.schedule)
+
+    def breakpoints_after(self, step: float) -> Schedule:
+        """Return the breakpoints that follow `step`, of the schedules in force there."""
+        later = [one for one in self.revisions if one[0][0] > step]
+        schedules = [self.schedule_at(step), *later]
+        ends = [one[0][0] for one in later] + [math.inf]
+        return tuple(
+            point for schedule, end in zip(schedules, ends, strict=True) for point in schedule if step < point[0] <= end
+        )
+
+
+def _in_order(breakpoints: Sequence[tuple[float, float]]) -> bool:
+    return all(one <= other for (one, _), (other, _) in pairwise(breakpoints))
 
 
 def resolve(
@@ -162,49 +202,3 @@ def resolve_schedule(recipe: Recipe, images: int, intervals: int = 1) -> tuple[t
     rise = ((0.0, 0.0),) if warm else ()
     schedule = (*rise, (warm, 1.0), (float(steps), 0.0 if recipe.decay else 1.0))
     return tuple(end - begin for begin, end in pairwise(ends)), schedule
-
-
-# --- Reading ---
-
-
-def read_plan(path: Path) -> Plan:
-    """Read a `plan.json`, of this version or of an earlier checkout.
-
-    Raises:
-        FileError: it cannot be read, or is not JSON.
-        OptionError: it is not a plan.
-
-    """
-    content = read_json(path)
-    if not isinstance(content, Mapping):
-        raise OptionError(f"{path}: a plan is a JSON object; name the plan.json of a run")
-    try:
-        return msgspec.convert(_upgrade(content), Plan)
-    except msgspec.ValidationError as error:
-        raise OptionError(f"{path}: {error}; name the plan.json of a run") from error
-    except OptionError as error:
-        raise OptionError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:  # in what is upgraded
-        raise OptionError(f"{path}: a field is missing or damaged ({error}); name the plan.json of a run") from error
-
-
-def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rename what checkouts up to 6c8ffc7 called otherwise; OptionError for what they had and this version has not."""
-    if "steps_by_epoch" not in content or not isinstance(content.get("recipe"), Mapping):
-        return content
-    old, recipe = dict(content), dict(content["recipe"])
-    sizes = {size for size, _ in recipe.pop("sizes")}
-    if len(sizes) > 1 or recipe.pop("erase", 0):
-        raise OptionError("it is of an older version, and several image sizes and erasing are no longer supported")
-    recipe["name"] = {"seed": "d2l"}.get(recipe["name"], recipe["name"])
-    recipe |= {"size": sizes.pop(), "muon_learning_rate": recipe.pop("muon")}
-    if recipe["name"] in RECIPES:
-        recipe["max_epochs"] = RECIPES[recipe["name"]]().max_epochs
-    old.pop("sizes")
-    return {
-        "recipe": recipe,
-        "preprocessing": {"size": recipe["size"], "mean": old.pop("mean"), "std": old.pop("std")},
-        "num_classes": old.pop("classes"),
-        "steps_per_interval": old.pop("steps_by_epoch"),
-        **{key: value for key, value in old.items() if key != "recipe"},
-    }

@@ -35,6 +35,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dropout: probability of the network's dropout.
         flip: whether each image is mirrored in alternate epochs.
         shift: the most pixels by which an image is shifted, before resizing.
+        reflect: whether the image mirrored at its edge moves in where it is shifted; otherwise black does.
+        erase: the side in pixels of a square that is erased from each image, before resizing.
         initialisation: see `nin.networks.initialisation`.
         normalise: whether the training images' mean is subtracted and their standard deviation divided by; otherwise
             pixels are scaled to 0..1.
@@ -63,6 +65,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropout: float = 0.0
     flip: bool = False
     shift: int = 0
+    reflect: bool = False
+    erase: int = 0
     initialisation: Initialisation = "he"
     normalise: bool = True
     batch_norm: bool = True
@@ -89,6 +93,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("label_smoothing", 0, 0.9999),
             ("dropout", 0, 0.9999),
             ("shift", 0, 1000),
+            ("erase", 0, 1000),
         ):
             if not low <= getattr(self, field) <= high:
                 raise OptionError(f"{field} must be from {low} to {high}, not {getattr(self, field)!r}")
