@@ -22,7 +22,8 @@ from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.figures.style import BLUE, GREY, RED, STYLE, to_png
 from nin.training.network import initial_network
 from nin.training.plan import resolve
-from nin.training.recipe import Recipe, d2l, quick
+from nin.training.recipe import Recipe
+from nin.training.recipes import d2l, quick
 
 IMAGES, SEEDS = 256, 5
 PLAIN = replace(d2l(1.0), size=67)

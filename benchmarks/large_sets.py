@@ -26,11 +26,11 @@ import json, sys, time
 started = time.monotonic()
 import nin
 from nin.runs import run
-from nin.training.recipe import for_images, long
+from nin.training.recipes import long
 from msgspec.structs import replace
 
 folder, images, runs = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-recipe = replace(for_images(long(), images), name="large sets", epochs=5 * 256 / images, batch_size=256)
+recipe = replace(long(), name="large sets", epochs=5 * 256 / images, batch_size=256)
 first = []
 
 

@@ -22,7 +22,8 @@ from nin.networks.forward import compute_logits
 from nin.training.fit import Training
 from nin.training.network import final_network, initial_network
 from nin.training.plan import Plan, resolve
-from nin.training.recipe import Recipe, RecipeName, named_recipe
+from nin.training.recipe import Recipe
+from nin.training.recipes import RecipeName, named_recipe
 
 
 def main(

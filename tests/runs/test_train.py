@@ -17,12 +17,14 @@ from nin.data.images import Splits
 from nin.data.load import NAMED
 from nin.errors import NinError, OptionError
 from nin.files import write_json
-from nin.runs.train import choose_recipe, train
+from nin.runs.start import choose_recipe
+from nin.runs.train import train
 from nin.training.budget import Pace
 from nin.training.events import Event, Step
 from nin.training.plan import Plan
 from nin.training.plan_file import read_plan
-from nin.training.recipe import Recipe, for_images, named_recipe
+from nin.training.recipe import Recipe
+from nin.training.recipes import for_images, named_recipe
 
 # --- The plan ---
 
@@ -52,7 +54,7 @@ def test_without_a_length_quick_takes_five_minutes_and_the_others_their_own_epoc
     assert planned().minutes == 5
     for name in ("long", "long-67", "d2l"):
         plan = planned(recipe=name)
-        assert (plan.minutes, plan.recipe) == (None, for_images(named_recipe(name), 512))
+        assert (plan.minutes, plan.recipe) == (None, for_images(named_recipe(name), small_splits()))
 
 
 def test_minutes_become_the_epochs_that_fit(planned: Callable[..., Plan]):
@@ -66,7 +68,7 @@ def test_minutes_become_the_epochs_that_fit(planned: Callable[..., Plan]):
 
 def test_options_are_in_the_plan(planned: Callable[..., Plan]):
     plan = planned(recipe="d2l", network="vgg", epochs=3.0, seed=7, device="cpu")
-    assert plan.recipe == for_images(named_recipe("d2l", "vgg", 3.0), 512)
+    assert plan.recipe == for_images(named_recipe("d2l", "vgg", 3.0), small_splits())
     assert (plan.seed, plan.device, plan.steps) == (7, "cpu", 48)
 
 
@@ -202,6 +204,7 @@ for options in json.loads(input()):
 
 
 def test_a_recipe_of_ones_own_named_quick_keeps_its_epochs():
-    assert choose_recipe(Recipe("quick", epochs=0.5), None, None).epochs == 0.5
-    assert choose_recipe("quick", "vgg", 5.0) == named_recipe("quick", "vgg", 5.0)
-    assert choose_recipe(Recipe("mine", shift=3), "vgg", 2.0) == Recipe("mine", network="vgg", shift=3, epochs=2.0)
+    assert choose_recipe(Recipe("quick", epochs=0.5), None)(None).epochs == 0.5
+    assert choose_recipe("quick", "vgg")(5.0) == named_recipe("quick", "vgg", 5.0)
+    assert choose_recipe(None, None)(None) == named_recipe("quick")
+    assert choose_recipe(Recipe("mine", shift=3), "vgg")(2.0) == Recipe("mine", network="vgg", shift=3, epochs=2.0)

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from nin.data.images import LabelledImages, Splits
 from nin.errors import OptionError
 from nin.networks.forward import compute_logits
+from nin.networks.registry import find_architecture
 from nin.training import budget
-from nin.training.budget import MIN_EPOCHS, Pace, fit_to_budget, measure, measure_for
+from nin.training.budget import EPOCHS_TO_ENLARGE, MIN_EPOCHS, Pace, fit_to_budget, measure, measure_for, plan_for
 from nin.training.network import initial_network
-from nin.training.plan import resolve
-from nin.training.recipe import quick
+from nin.training.plan import Plan, resolve
+from nin.training.recipes import quick
 
 PACE = Pace(step=0.1, validation=1.0, evaluation=4.0)  # an epoch of 100 steps takes 10 s
 IMAGES = 25_600
@@ -111,3 +112,43 @@ def test_nothing_is_planned_for_a_network_that_is_dead_at_its_start():
 def test_a_recipe_that_wants_less_than_the_least_run_gets_what_it_wants():
     recipe = replace(quick(0.1), max_epochs=0.1)
     assert fit_to_budget(2.0, time.monotonic(), PACE, recipe, IMAGES) == 0.1
+
+
+# --- The size ---
+
+
+@pytest.mark.parametrize(("minutes", "size"), [(2, 67), (5, 67), (12, 99), (60, 131)])
+def test_more_minutes_buy_a_larger_size(monkeypatch: pytest.MonkeyPatch, minutes: int, size: int):
+    """On a machine whose epoch takes 45 s at 67x67."""
+    data = of_fashion_mnists_size(28)
+    plan = resolve(quick(), data.train, 0, CPU)
+    measured = []
+
+    def pace_of(plan: Plan, data: Splits) -> Pace:
+        measured.append(plan.recipe.size)
+        cost = {67: 1.0, 99: 2.5, 131: 4.7}[plan.recipe.size]
+        return Pace(0.21 * cost, 1.0 * cost, 4.0 * cost)
+
+    monkeypatch.setattr(budget, "measure", pace_of)
+    sizes = find_architecture("nin").sizes
+    made, pace = plan_for(float(minutes), time.monotonic(), plan, quick, data, sizes)
+    assert (made.recipe.size, made.preprocessing.size, made.minutes) == (size, size, minutes)
+    assert measured == [67] if size == 67 else [67, size]
+    assert pace == pace_of(made, data)
+    assert size == 67 or made.recipe.epochs >= 0.9 * EPOCHS_TO_ENLARGE
+    assert made.recipe == replace(quick(made.recipe.epochs), size=size)
+    needs = pace.seconds(made.recipe.epochs, made.recipe, len(data.train), made.intervals)
+    assert needs == pytest.approx(60 * minutes, rel=0.1)
+
+
+def test_images_that_are_large_already_keep_their_size(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(budget, "measure", lambda plan, data: Pace(0.01, 0.1, 1.0))
+    data = of_fashion_mnists_size(96)
+    plan = resolve(quick(), data.train, 0, CPU)
+    assert plan_for(30.0, time.monotonic(), plan, quick, data, (67, 99, 131))[0].recipe.size == 67
+
+
+def of_fashion_mnists_size(side: int) -> Splits:
+    pixels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(55_000, 1, side, side)
+    train = LabelledImages(pixels, torch.zeros(55_000).long(), ("one",))
+    return Splits(train, train.first(5000))

@@ -16,7 +16,7 @@ from nin.training.deadline import SECONDS_PER_REVISION, keep_deadline, rescale
 from nin.training.events import Revision
 from nin.training.fit import Training
 from nin.training.plan import Plan, resolve, resolve_schedule
-from nin.training.recipe import d2l, quick
+from nin.training.recipes import d2l, quick
 
 PACE = Pace(step=0.1, validation=1.0, evaluation=3.0)
 IMAGES = 25_600

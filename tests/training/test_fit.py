@@ -24,7 +24,8 @@ from nin.training.events import Event, Revision, State, Step, Trouble, Validatio
 from nin.training.fit import Training, seed_for_step
 from nin.training.network import final_network, initial_network
 from nin.training.plan import Plan, resolve
-from nin.training.recipe import Recipe, d2l, quick
+from nin.training.recipe import Recipe
+from nin.training.recipes import d2l, quick
 
 CPU = torch.device("cpu")
 # Two epochs of 16 steps, of a network at 16x16 that takes milliseconds.

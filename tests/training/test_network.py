@@ -14,7 +14,8 @@ from nin.networks.nin import NiN
 from nin.networks.registry import NETWORKS, build_network, head_parameters
 from nin.training.network import final_network, initial_network, shift_logits, trained_without_final_relu
 from nin.training.plan import Plan, resolve
-from nin.training.recipe import Recipe, d2l, quick
+from nin.training.recipe import Recipe
+from nin.training.recipes import d2l, quick
 
 CPU = torch.device("cpu")
 SMALL = replace(quick(epochs=1.0), batch_size=32)

@@ -16,7 +16,8 @@ from nin.errors import FileError, OptionError
 from nin.files import write_json
 from nin.training.plan import Plan, resolve, resolve_schedule
 from nin.training.plan_file import read_plan
-from nin.training.recipe import Recipe, d2l, long_67, quick
+from nin.training.recipe import Recipe
+from nin.training.recipes import d2l, long_67, quick
 
 CPU = torch.device("cpu")
 

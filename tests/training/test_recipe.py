@@ -9,10 +9,12 @@ import torch
 from msgspec.structs import replace
 
 import nin
-from nin.data.images import Splits
+from nin.data.images import LabelledImages, Splits
 from nin.errors import OptionError
+from nin.networks.registry import NETWORKS
 from nin.training.plan import resolve
-from nin.training.recipe import RECIPES, Recipe, RecipeName, d2l, for_images, named_recipe, quick, with_epochs
+from nin.training.recipe import Recipe
+from nin.training.recipes import RECIPES, RecipeName, d2l, for_images, long, named_recipe, quick, with_augmentation
 
 
 def test_the_d2l_recipe_is_the_textbooks_training():
@@ -72,6 +74,7 @@ def test_an_unknown_network_is_refused_with_the_known_ones():
 def test_a_named_recipe_may_have_another_network_and_another_length():
     assert named_recipe("quick") == quick()
     assert named_recipe("d2l", "vgg", 3.0) == replace(d2l(3.0), network="vgg")
+    assert named_recipe("long", "nin-2013", 3.0) == long(3.0, "nin-2013")
     with pytest.raises(OptionError, match=f"'seed': the recipes are {', '.join(RECIPES)}"):
         named_recipe("seed")
 
@@ -81,11 +84,25 @@ def test_every_recipe_is_named_by_the_name_it_is_found_under_and_may_be_typed():
     assert {name: named_recipe(name).name for name in RECIPES} == {name: name for name in RECIPES}
 
 
-def test_a_named_recipe_of_another_length_is_the_one_of_that_name_and_ones_own_keeps_its_fields():
-    assert with_epochs(quick(1.0), 5.0) == quick(5.0)
-    assert with_epochs(named_recipe("long", "vgg"), 3.0) == named_recipe("long", "vgg", 3.0)
-    own = replace(quick(1.0), shift=3)
-    assert with_epochs(own, 5.0) == replace(own, epochs=5.0)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_of_every_network_has_a_size_that_it_takes(name: str, network: str):
+    recipe, known = named_recipe(name, network), NETWORKS[network]
+    assert recipe.network == network
+    assert recipe.size in (*known.sizes, known.default_size)
+    assert known.smallest_size <= min(known.sizes)
+    assert list(known.sizes) == sorted(known.sizes)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_augmentation_grows_with_the_epochs(network: str):
+    def amount(epochs: float) -> tuple[bool, int, int]:
+        recipe = quick(epochs, network)
+        return recipe.flip, recipe.shift, recipe.erase
+
+    amounts = [amount(epochs) for epochs in (0.1, 1.0, 3.9, 4.0, 7.9, 8.0, 13.9, 14.0, 20.0, 100.0)]
+    assert amounts == sorted(amounts)
+    assert amounts[-1] > amounts[0]
 
 
 def test_quick_shows_images_mirrored_only_where_there_is_time_for_it():
@@ -102,16 +119,36 @@ def test_a_recipe_of_ones_own_may_be_written_in_whole_numbers(splits: Splits):
     assert msgspec.json.decode(msgspec.json.encode(own), type=Recipe) == own
 
 
+def splits_of(images: int, side: int = 28, channels: int = 1) -> Splits:
+    """Return so many black training images."""
+    pixels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(images, channels, side, side)
+    train = LabelledImages(pixels, torch.zeros(images).long(), ("one",))
+    return Splits(train, train)
+
+
 def test_a_recipe_made_for_many_images_takes_smaller_batches_and_more_epochs_of_few():
-    assert for_images(quick(), 55_000) == quick()
-    few = for_images(quick(), 300)
+    assert for_images(quick(), splits_of(55_000)) == quick()
+    few = for_images(quick(), splits_of(300))
     assert 300 / few.batch_size >= 10
     assert few.max_epochs * 300 / few.batch_size >= 1000
-    assert for_images(quick(), 7).batch_size == 7
-    sizes = [for_images(quick(), images).batch_size for images in range(2, 20_000, 7)]
+    assert for_images(quick(), splits_of(7)).batch_size == 7
+    sizes = [for_images(quick(), splits_of(images)).batch_size for images in range(2, 20_000, 77)]
     assert sizes == sorted(sizes)
 
 
-def test_a_named_recipe_fitted_to_data_still_chooses_by_its_length_whether_to_mirror():
-    few = replace(for_images(quick(1.0), 300), size=99, network="vgg")
-    assert with_epochs(few, 5.0) == replace(few, epochs=5.0, flip=True)
+@pytest.mark.parametrize(("side", "size"), [(4, 8), (8, 8), (28, 28), (32, 32), (96, 32)])
+def test_the_papers_network_takes_small_images_as_they_are(side: int, size: int):
+    assert for_images(quick(8.0, "nin-2013"), splits_of(100, side)).size == size
+    assert for_images(quick(), splits_of(100, side)).size == 67
+
+
+def test_colour_photos_are_shifted_with_reflection_and_others_with_black():
+    assert for_images(quick(), splits_of(100, channels=3)).reflect
+    assert not for_images(quick(), splits_of(100)).reflect
+
+
+def test_augmentation_may_do_without_flips_or_altogether():
+    recipe = quick(20.0, "nin-2013")
+    assert with_augmentation(recipe, "full") == recipe
+    assert with_augmentation(recipe, "no-flip") == replace(recipe, flip=False)
+    assert with_augmentation(recipe, "none") == replace(recipe, flip=False, shift=0, erase=0)

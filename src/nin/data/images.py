@@ -96,6 +96,7 @@ class Origin:
         sizes: width and height in pixels of the photos before they were prepared, and how many have it.
         notes: what a user should know of how the source was read, a line each.
         cache: the folder in which prepared images are kept, where they are.
+        flip: whether an image mirrored left to right is still of its class, as digits and letters are not.
 
     """
 
@@ -111,6 +112,7 @@ class Origin:
     sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cache: Path | None = None
+    flip: bool = True
 
 
 class Splits(NamedTuple):

@@ -12,24 +12,26 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from nin.choices import Augmentation
 from nin.data.auditing.audit import Finding, audit
 from nin.data.images import Splits
 from nin.data.load import NAMED, load_dataset
-from nin.data.preprocessing import Preprocessing
 from nin.data.progress import Progress
 from nin.device import find_device
 from nin.errors import DataError, ModelError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config, read_folder
+from nin.networks.registry import find_architecture
 from nin.runs.folder import read_state
 from nin.runs.run import model_config
 from nin.runs.split_record import load_again, load_like, read_record
 from nin.text import printable
-from nin.training.budget import Pace, fit_to_budget, measure, measure_for
+from nin.training.budget import Pace, measure, plan_for
 from nin.training.events import State
-from nin.training.plan import Plan, Start, resolve, resolve_schedule
+from nin.training.plan import Plan, Start, resolve
 from nin.training.plan_file import read_plan
-from nin.training.recipe import RECIPES, Recipe, for_images, with_epochs
+from nin.training.recipe import Recipe
+from nin.training.recipes import for_images, named_recipe, with_augmentation
 
 StrPath = str | os.PathLike[str]
 Weights = Mapping[str, Tensor]
@@ -57,12 +59,15 @@ class RunStart:
 
 def new_start(
     source: Any,
-    recipe: Recipe,
+    recipe: str | Recipe | None,
+    network: str | None,
     *,
+    epochs: float | None,
     minutes: float | None,
     seed: int,
     device: torch.device,
     init_from: StrPath | None,
+    augmentation: Augmentation | None,
     validation: float | None,
     test: float | None,
     fit: str | None,
@@ -76,11 +81,13 @@ def new_start(
         NinError: the images cannot be read or trained on, the recipe does not fit them, or the minutes are too few.
 
     """
-    size, preparation, channels = recipe.size, None, None
-    config = start = weights = None
+    preparation = channels = config = start = weights = None
     if init_from is not None:
         config, weights, start = _read_model(init_from)
-        recipe = replace(recipe, network=config.architecture, size=config.preprocessing.size)
+        network = config.architecture
+    of_length = choose_recipe(recipe, network)
+    size = of_length(epochs).size
+    if config is not None:
         size, channels = config.image_size, config.in_channels
         preparation = config.preparation if fit is None else replace(config.preparation, fit=fit)
     splits = load_dataset(
@@ -93,11 +100,36 @@ def new_start(
             f"the model {init_from} takes images of {config.in_channels} channels, and these have "
             f"{splits.train.channels}: start from another model, or from none"
         )
-    if recipe.name in RECIPES:
-        recipe = for_images(recipe, len(splits.train))
+
+    def fitted(epochs: float | None) -> Recipe:
+        one, augmented = of_length(epochs), augmentation
+        if not isinstance(recipe, Recipe):
+            one = for_images(one, splits)
+            augmented = augmented or ("full" if splits.origin.flip else "no-flip")
+        one = one if augmented is None else with_augmentation(one, augmented)
+        return one if config is None else replace(one, size=config.preprocessing.size)
+
     preprocessing = None if config is None else config.preprocessing
-    plan, pace = _make_plan(recipe, minutes, splits, seed, device, started, start, preprocessing)
+    plan = resolve(fitted(epochs), splits.train, seed, device, start=start, preprocessing=preprocessing)
+    model_config(plan, splits)
+    if minutes is None:
+        return RunStart(plan, splits, None, weights)
+    sizes = find_architecture(plan.recipe.network).sizes if recipe in (None, "quick") and config is None else ()
+    plan, pace = plan_for(float(minutes), started, plan, fitted, splits, sizes)
     return RunStart(plan, splits, pace, weights)
+
+
+def choose_recipe(recipe: str | Recipe | None, network: str | None) -> Callable[[float | None], Recipe]:
+    """Return a function that returns the recipe that is meant for a number of epochs, or of its own for None.
+
+    Raises:
+        OptionError: it is called, and there is no such recipe or network, or the epochs are out of range.
+
+    """
+    if not isinstance(recipe, Recipe):
+        return lambda epochs: named_recipe(recipe or "quick", network or "nin", epochs)
+    own = recipe if network is None else replace(recipe, network=network)
+    return lambda epochs: own if epochs is None else replace(own, epochs=epochs)
 
 
 def start_again(
@@ -161,27 +193,3 @@ def _read_model(model: StrPath) -> tuple[Config, Weights, Start]:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     name = os.path.abspath(model) if os.path.exists(model) else os.fspath(model)  # noqa: PTH100, PTH110 - as find_model
     return config, network.state_dict(), Start(name, sha256)
-
-
-def _make_plan(
-    recipe: Recipe,
-    minutes: float | None,
-    splits: Splits,
-    seed: int,
-    device: torch.device,
-    started: float,
-    start: Start | None = None,
-    preprocessing: Preprocessing | None = None,
-) -> tuple[Plan, Pace | None]:
-    """Resolve a recipe into a plan; with minutes, of as many epochs as they allow, and with the measured pace."""
-    plan = resolve(recipe, splits.train, seed, device, start=start, preprocessing=preprocessing)
-    model_config(plan, splits)
-    if minutes is None:
-        return plan, None
-    images = len(splits.train)
-    pace = measure_for(minutes, started, plan, splits)
-    epochs = fit_to_budget(minutes, started, pace, recipe, images)
-    recipe = with_epochs(recipe, epochs)
-    steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
-    timed = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
-    return replace(plan, **timed, minutes=float(minutes)), pace

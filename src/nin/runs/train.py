@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from msgspec.structs import replace
-
-from nin.choices import DeviceName
+from nin.choices import Augmentation, DeviceName
 from nin.data.auditing.audit import Finding
 from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
@@ -17,11 +15,12 @@ from nin.errors import OptionError
 from nin.runs.folder import refuse_existing
 from nin.runs.result import Result
 from nin.runs.run import no_op, run_plan
-from nin.runs.start import StrPath, new_start, path_of, start_again
+from nin.runs.start import StrPath, choose_recipe, new_start, path_of, start_again
 from nin.training.deadline import keep_deadline
 from nin.training.events import Event
 from nin.training.fit import Training, keep_plan
-from nin.training.recipe import Recipe, RecipeName, named_recipe, with_epochs
+from nin.training.recipe import Recipe
+from nin.training.recipes import RecipeName
 
 MINUTES = 5.0  # the default of the recipe quick
 
@@ -37,6 +36,7 @@ def train(
     plan: StrPath | None = None,
     resume: StrPath | None = None,
     init_from: StrPath | None = None,
+    augmentation: Augmentation | None = None,
     validation: float | None = None,
     test: float | None = None,
     fit: str | None = None,
@@ -66,6 +66,8 @@ def train(
         resume: the folder of a stopped run, to continue it; give `source` only if its images were in memory, or moved.
         init_from: a model to start from, as `nin.load` takes it: its weights, except the last block's, and its
             preprocessing. For few images.
+        augmentation: "full", "no-flip" where a mirrored image is of another class, as digits and letters are, or
+            "none"; default: what the recipe says, and "no-flip" for MNIST.
         validation: share of the images to hold out for validation; see `nin.load_dataset`.
         test: share of the images to hold out for testing; the same.
         fit: how photos become square; the same.
@@ -85,14 +87,14 @@ def train(
     """
     started = time.monotonic() if started is None else started
     values = {"recipe": recipe, "network": network, "minutes": minutes, "epochs": epochs, "plan": plan}
-    values |= {"resume": resume, "init_from": init_from, "validation": validation, "test": test, "fit": fit}
-    values |= {"run": run, "seed": seed, "device": device}
+    values |= {"resume": resume, "init_from": init_from, "augmentation": augmentation, "validation": validation}
+    values |= {"test": test, "fit": fit, "run": run, "seed": seed, "device": device}
     given = {name: value for name, value in values.items() if value is not None}
     check_options(given)
-    chosen_recipe = choose_recipe(recipe, network, epochs)
+    choose_recipe(recipe, network)(epochs)  # refused now, and not after the data was fetched
     folder = None if run is None else path_of(run)
     if folder is not None:
-        refuse_existing(folder)  # now, and not after the data was fetched
+        refuse_existing(folder)
     if plan is not None or resume is not None:
         start = start_again(source, plan, resume, seed, on_progress)
     else:
@@ -100,11 +102,14 @@ def train(
             minutes = MINUTES
         start = new_start(
             "fashion-mnist" if source is None else source,
-            chosen_recipe,
+            recipe,
+            network,
+            epochs=epochs,
             minutes=minutes,
             seed=index(seed or 0),
             device=find_device("auto" if device is None else device),
             init_from=init_from,
+            augmentation=augmentation,
             validation=validation,
             test=test,
             fit=fit,
@@ -163,17 +168,8 @@ def check_options(given: Mapping[str, Any]) -> None:
     for name in ("plan", "resume", "init_from", "run"):
         if name in given and not isinstance(given[name], (str, PathLike)):
             raise OptionError(f"{name} must be a path, not {given[name]!r}")
+    if given.get("augmentation", "full") not in get_args(Augmentation):
+        allowed = ", ".join(get_args(Augmentation))
+        raise OptionError(f"augmentation must be one of {allowed}, not {given['augmentation']!r}")
     if not isinstance(given.get("recipe", ""), (str, Recipe)):
         raise OptionError(f"recipe must be a name or a nin.Recipe, not {given['recipe']!r}")
-
-
-def choose_recipe(recipe: str | Recipe | None, network: str | None, epochs: float | None) -> Recipe:
-    """Return the recipe that is meant, of the named network and length if they are given.
-
-    Raises:
-        OptionError: there is no such recipe or network, or epochs are out of range.
-
-    """
-    chosen = recipe if isinstance(recipe, Recipe) else named_recipe("quick" if recipe is None else recipe)
-    chosen = chosen if network is None else replace(chosen, network=network)
-    return chosen if epochs is None else with_epochs(chosen, epochs)

@@ -2,8 +2,10 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 
+import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
@@ -12,14 +14,17 @@ from nin.data.images import Splits
 from nin.data.preprocessing import Preprocessing
 from nin.errors import OptionError
 from nin.networks.forward import compute_logits
+from nin.networks.registry import build_network
+from nin.networks.summary import layers
 from nin.training.events import Step, Trouble
 from nin.training.fit import Training
 from nin.training.network import IMAGES_FOR_SHIFT, final_network, initial_network
-from nin.training.plan import Plan
+from nin.training.plan import Plan, resolve_schedule
 from nin.training.recipe import Recipe
 
 MIN_EPOCHS = 0.25  # less teaches too little to be worth a run
 SLOW_MOMENT = 8  # how many times slower than it is a machine may look in the moment in which it is measured
+EPOCHS_TO_ENLARGE = 4.0  # that must fit at a larger size for it to win (docs/lab-notes.md)
 SECONDS_PER_INTERVAL = 60  # no interval is planned longer
 SECONDS_FOR_REPORT = 4  # figures, model card and report
 SECONDS_TO_MEASURE = 5  # training steps, on a slow machine
@@ -147,3 +152,72 @@ def fit_to_budget(minutes: float, started: float, pace: Pace, recipe: Recipe, im
             "more"
         )
     return min(max(recipe.batch_size / images, pace.epochs_within(left, recipe, images)), recipe.max_epochs)
+
+
+def plan_for(
+    minutes: float,
+    started: float,
+    plan: Plan,
+    recipe_for: Callable[[float], Recipe],
+    data: Splits,
+    sizes: Sequence[int] = (),
+) -> tuple[Plan, Pace]:
+    """Return the plan that fills what is left of the minutes since `started`, and the measured pace.
+
+    Args:
+        minutes: how long the whole run may take.
+        started: the `time.monotonic()` from which they count.
+        plan: any plan of the recipe for these data.
+        recipe_for: the recipe for a number of epochs.
+        data: to train on and to evaluate.
+        sizes: to choose from, for images that are smaller than all of them; other images keep the plan's size.
+
+    Raises:
+        OptionError: the minutes are too few.
+
+    """
+    images = len(data.train)
+    pace = measure_for(minutes, started, plan, data)
+    if sizes and max(data.train.images.shape[2:]) < sizes[0]:
+        size = choose_size(60 * minutes - (time.monotonic() - started), pace, plan, images, sizes)
+        if size != plan.recipe.size:
+            plan = with_size(plan, size)
+            pace = measure_for(minutes, started, plan, data)
+    epochs = fit_to_budget(minutes, started, pace, plan.recipe, images)
+    recipe = replace(recipe_for(epochs), size=plan.recipe.size)
+    steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
+    changes = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
+    return replace(plan, **changes, minutes=float(minutes)), pace
+
+
+def choose_size(seconds: float, pace: Pace, plan: Plan, images: int, sizes: Sequence[int]) -> int:
+    """Return the largest of the sizes at which `EPOCHS_TO_ENLARGE` epochs fit into the seconds, or the plan's.
+
+    Args:
+        seconds: what is left of the minutes.
+        pace: as measured at the plan's size. At others it is estimated by the network's multiply-adds.
+        plan: of the recipe.
+        images: to train on.
+        sizes: to choose from.
+
+    """
+    per_image = {size: _multiply_adds(with_size(plan, size)) for size in {*sizes, plan.recipe.size}}
+    for size in sorted(sizes, reverse=True):
+        slower = per_image[size] / per_image[plan.recipe.size]
+        estimated = Pace(*(slower * part for part in astuple(pace)))
+        if estimated.epochs_within(seconds, plan.recipe, images) >= EPOCHS_TO_ENLARGE:
+            return size
+    return plan.recipe.size
+
+
+def _multiply_adds(plan: Plan) -> int:
+    recipe, channels = plan.recipe, plan.preprocessing.channels
+    with torch.device("meta"):  # shapes are enough
+        network = build_network(recipe.network, channels, plan.num_classes, recipe.size)
+    return sum(layer.multiply_adds for layer in layers(network, channels, recipe.size))
+
+
+def with_size(plan: Plan, size: int) -> Plan:
+    """Return the plan for images resized to another size."""
+    recipe, preprocessing = replace(plan.recipe, size=size), replace(plan.preprocessing, size=size)
+    return replace(plan, recipe=recipe, preprocessing=preprocessing)

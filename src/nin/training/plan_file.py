@@ -9,7 +9,7 @@ import msgspec
 from nin.errors import OptionError
 from nin.files import read_json
 from nin.training.plan import Plan
-from nin.training.recipe import RECIPES
+from nin.training.recipes import RECIPES
 
 
 def read_plan(path: Path) -> Plan:

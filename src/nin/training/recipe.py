@@ -1,17 +1,13 @@
-"""What will a run do, before anything is known of data and machine? The recipe, and the named recipes."""
+"""What will a run do, before anything is known of data and machine? The recipe."""
 
-import math
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
-from msgspec.structs import replace
 
 from nin.choices import Initialisation
 from nin.errors import OptionError
 from nin.files import check_types
 from nin.networks.registry import LARGEST_SIZE, find_architecture
-
-RecipeName = Literal["quick", "long", "long-67", "d2l"]
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,105 +93,3 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ):
             if not low <= getattr(self, field) <= high:
                 raise OptionError(f"{field} must be from {low} to {high}, not {getattr(self, field)!r}")
-
-
-# --- The named recipes ---
-
-FLIP_FROM = 4.0  # epochs; shorter runs are better without (docs/lab-notes.md)
-
-
-def quick(epochs: float = 8.0) -> Recipe:
-    """Return the default recipe, for minutes: the batch-norm variant without the last ReLU, at 67x67.
-
-    Muon updates the convolutions. With four epochs or more, images are mirrored in alternate epochs.
-
-    Command: `nin train --minutes M --seed N`. Results: docs/time-to-accuracy.md.
-    """
-    return Recipe("quick", epochs=epochs, max_epochs=20.0, flip=epochs >= FLIP_FROM)
-
-
-def long(epochs: float = 8.0) -> Recipe:
-    """Return the recipe of the model `fashion-mnist`: longer, at 131x131, where a class map has 3x3 cells.
-
-    Command: `nin train --recipe long --seed N`. Results: docs/lab-notes.md and the model card.
-    """
-    return Recipe("long", size=131, epochs=epochs, flip=True, shift=1)
-
-
-def long_67(epochs: float = 24.0) -> Recipe:
-    """Return the recipe of the model `fashion-mnist-fast`: longer, at 67x67, the fastest size.
-
-    Command: `nin train --recipe long-67 --seed N`. Results: docs/lab-notes.md and the model card.
-    """
-    return Recipe("long-67", epochs=epochs, flip=True, shift=2)
-
-
-def d2l(epochs: float = 10.0) -> Recipe:
-    """Return the textbook's training: 224x224, Xavier-uniform initialisation, plain SGD, no batch norm.
-
-    Dive into Deep Learning, section 7.3 of its first edition, with a learning rate of 0.1; the current one has 0.05.
-    Command: `nin train --recipe d2l`. Hours on a CPU; results at smaller sizes: docs/why-nin-collapses.md.
-    """
-    return Recipe(
-        "d2l",
-        size=224,
-        epochs=epochs,
-        muon_learning_rate=0.0,
-        momentum=0.0,
-        weight_decay=0.0,
-        warm_up=0.0,
-        decay=False,
-        label_smoothing=0.0,
-        dropout=0.5,
-        batch_size=128,
-        initialisation="xavier",
-        normalise=False,
-        batch_norm=False,
-        final_relu=True,
-        bfloat16=False,
-    )
-
-
-RECIPES = {"quick": quick, "long": long, "long-67": long_67, "d2l": d2l}
-
-
-def with_epochs(recipe: Recipe, epochs: float) -> Recipe:
-    """Return the recipe for another number of epochs, by which a named recipe also chooses whether to flip.
-
-    Raises:
-        OptionError: epochs out of range.
-
-    """
-    if recipe.name in RECIPES:
-        fitted = {name: getattr(recipe, name) for name in _FITTED}
-        if recipe == replace(RECIPES[recipe.name](recipe.epochs), **fitted):
-            return replace(RECIPES[recipe.name](epochs), **fitted)
-    return replace(recipe, epochs=epochs)
-
-
-_FITTED = ("network", "size", "batch_size", "max_epochs")  # to the data or a model: the recipe is still the named one
-FEWEST_STEPS = 1500  # of a run whose recipe was made for more images; fewer teach too little (docs/lab-notes.md)
-STEPS_PER_EPOCH = 20
-
-
-def for_images(recipe: Recipe, images: int) -> Recipe:
-    """Adapt a recipe made for tens of thousands of images to `images` training images.
-
-    For few images: smaller batches, so that an epoch has some steps; and more epochs, if the minutes allow them.
-    """
-    batch = 2 ** max(4, round(math.log2(max(1, images / STEPS_PER_EPOCH))))
-    batch = min(recipe.batch_size, batch, images)
-    return replace(recipe, batch_size=batch, max_epochs=max(recipe.max_epochs, FEWEST_STEPS * batch / images))
-
-
-def named_recipe(name: str, network: str = "nin", epochs: float | None = None) -> Recipe:
-    """Look up a recipe by name, for one of the networks; of its own length unless `epochs` is given.
-
-    Raises:
-        OptionError: no such recipe or network, or epochs out of range.
-
-    """
-    if name not in RECIPES:
-        raise OptionError(f"there is no recipe {name!r}: the recipes are {', '.join(RECIPES)}")
-    recipe = RECIPES[name]() if epochs is None else RECIPES[name](epochs)
-    return replace(recipe, network=network)

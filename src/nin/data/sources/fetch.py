@@ -41,6 +41,7 @@ class NamedSet:
             returns the folder within it that holds the files; DataError, with nothing but the reason, if it cannot.
         places: folders outside our cache where it may lie.
         inner: a folder within a folder that may hold the files in its place.
+        flip: whether an image mirrored left to right is still of its class.
 
     """
 
@@ -52,6 +53,7 @@ class NamedSet:
     sources: Mapping[str, Source] = field(default_factory=dict)
     places: tuple[Path, ...] = ()
     inner: str = ""
+    flip: bool = True
 
     @property
     def _bring(self) -> str:
@@ -99,8 +101,9 @@ class NamedSet:
         share = len(validation) / (len(train) + len(validation))
         preparation = Preparation(kind)
         origin = Origin(
-            self.name, str(place), preparation=preparation, order="of the data set", cut={"validation": share}
-        )
+            self.name, str(place), preparation=preparation, order="of the data set", cut={"validation": share},
+            flip=self.flip,
+        )  # fmt: skip
         return Splits(train, validation, test, origin)
 
     def read(

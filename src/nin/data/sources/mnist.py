@@ -34,6 +34,7 @@ MNIST = NamedSet(
         ),
     },
     read_file=read_idx,
+    flip=False,
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
 )
 
