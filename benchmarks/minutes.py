@@ -1,6 +1,7 @@
 """Which accuracy do how many minutes buy? `nin train --minutes M` as users run it, over several seeds.
 
     python benchmarks/minutes.py --runs runs/minutes
+    python benchmarks/minutes.py --runs runs/cifar10 --source cifar10 --network nin-2013 --minutes 30
 
 makes a run for each number of minutes and each seed, one after the other on a machine that should do nothing else, and
 prints the accuracy against the minutes and the time to each accuracy. Runs that are there already are only read.
@@ -22,21 +23,25 @@ import tyro
 
 from nin.metrics import t_interval
 
-TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94)  # of validation accuracy
+TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94, 0.95)  # of validation accuracy
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run reached, in how many epochs, and the seconds that the whole command took."""
+    """What one run reached, in how many epochs, its images/s, its size, and the seconds of the whole command."""
 
     validation_accuracy: float
     test_accuracy: float
     epochs: float
+    speed: float
+    size: int
     seconds: float
 
 
 def main(
     runs: Path,
+    source: str = "fashion-mnist",
+    network: str = "nin",
     minutes: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0),
     seeds: tuple[int, ...] = (0, 1, 2),
     plan: Path | None = None,
@@ -49,14 +54,16 @@ def main(
     found: dict[float, list[Run]] = {length: [] for length in minutes}
     for seed in seeds:
         for length in minutes:
-            name, options = f"{length:g}-{seed}", ("--minutes", f"{length:g}", "--seed", str(seed))
-            found[length].append(make(runs / name, *options))
-    print("| minutes | share of them used | epochs | validation accuracy | test accuracy |\n|---|---|---|---|---|")
+            options = (source, "--network", network, "--minutes", f"{length:g}", "--seed", str(seed))
+            found[length].append(make(runs / f"{length:g}-{seed}", *options))
+    print("| minutes | share of them used | size | epochs | images/s | validation accuracy | test accuracy |")
+    print("|---|---|---|---|---|---|---|")
     for length, made in found.items():
         used = ", ".join(f"{one.seconds / length / 60:.1%}" for one in made)
         epochs = ", ".join(f"{one.epochs:.2f}" for one in made)
         validation, test = [one.validation_accuracy for one in made], [one.test_accuracy for one in made]
-        print(f"| {length:g} | {used} | {epochs} | {spread(validation)} | {spread(test)} |")
+        sizes, speeds = ", ".join(sorted({str(one.size) for one in made})), mean(one.speed for one in made)
+        print(f"| {length:g} | {used} | {sizes} | {epochs} | {speeds:.0f} | {spread(validation)} | {spread(test)} |")
     print("\n| validation accuracy | the fewest of these minutes whose mean reaches it |\n|---|---|")
     for target in TARGETS:
         enough = [
@@ -85,8 +92,9 @@ def make(run: Path, *options: str) -> Run:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds.write_text(str(time.perf_counter() - started))
     result = json.loads((run / "result.json").read_text())
-    values = (result[name] for name in ("validation_accuracy", "test_accuracy", "epochs"))
-    made = Run(*values, seconds=float(seconds.read_text()))
+    size = json.loads((run / "plan.json").read_text())["recipe"]["size"]
+    values = (result[name] for name in ("validation_accuracy", "test_accuracy", "epochs", "images_per_second"))
+    made = Run(*values, size=size, seconds=float(seconds.read_text()))
     print(f"{run.name}: {made}", file=sys.stderr, flush=True)
     return made
 

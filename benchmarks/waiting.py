@@ -67,10 +67,13 @@ def main(rounds: int = 5, seconds: float = 8.0, network: str = "nin") -> None:
                 print(f"round {number}, {neighbours} beside, {name}: {speed:.0f}", file=sys.stderr, flush=True)
     print(f"| {network}, images/s | alone | beside one | beside two |\n|---|---|---|---|")
     for name in SETTINGS:
-        cells = (found[name, neighbours] for neighbours in (0, 1, 2))
-        print(
-            f"| {name} | {' | '.join(f'{median(cell):.0f} ({min(cell):.0f} to {max(cell):.0f})' for cell in cells)} |"
-        )
+        cells = (spread(found[name, neighbours]) for neighbours in (0, 1, 2))
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def spread(speeds: list[float]) -> str:
+    """Write the median, the lowest and the highest."""
+    return f"{median(speeds):.0f} ({min(speeds):.0f} to {max(speeds):.0f})"
 
 
 def measure(setting: dict[str, str], network: str, seconds: float) -> float:

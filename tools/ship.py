@@ -1,9 +1,10 @@
 """How are the weights made that come with the package?
 
     python tools/ship.py fashion-mnist --spread runs/long-0 runs/long-1 runs/long-2
+    python tools/ship.py cifar10 --source cifar10 --spread runs/cifar10-0 runs/cifar10-1 runs/cifar10-2
 
-trains on all 60,000 training images with the recipe of the runs of `--spread`, which had 55,000 of them and by which
-everything was decided, with a seed that was fixed beforehand. It stores the weights in half precision in
+trains on all training images, those for validation too, with the recipe of the runs of `--spread`, by which everything
+was decided, with a seed that was fixed beforehand. It stores the weights in half precision in
 src/nin/weights with a model card, and evaluates what is stored. If it is stopped, it resumes when called again. With
 `--run` one of the runs of `--spread` is stored instead.
 """
@@ -22,7 +23,7 @@ from tyro.conf import Positional
 import nin
 from nin.app.console import Progress
 from nin.data.images import LabelledImages, Splits
-from nin.data.sources.fashion_mnist import fashion_mnist
+from nin.data.load import load_dataset
 from nin.device import find_device
 from nin.errors import NinError
 from nin.files import read_json
@@ -38,15 +39,17 @@ SEED = 60_000
 WEIGHTS = Path(__file__).parents[1] / "src" / "nin" / "weights"
 
 
-def main(name: Positional[str], spread: tuple[Path, ...], data: Path | None = None, run: Path | None = None) -> None:
+def main(
+    name: Positional[str], spread: tuple[Path, ...], source: str = "fashion-mnist", run: Path | None = None
+) -> None:
     """Train and store the model `name`."""
     spread = tuple(one.resolve() for one in spread)
     if not spread:
         raise NinError("--spread needs one run at least")
     if run is not None and (run := run.resolve()) not in spread:
         raise NinError(f"--run must be one of the runs of --spread, not {run}")
-    splits = fashion_mnist(data)
-    assert splits.test is not None, "Fashion-MNIST has test images"  # noqa: S101
+    splits = load_dataset(source)
+    assert splits.test is not None, "the named sets have test images"  # noqa: S101
     planned = read_plan(spread[0] / "plan.json")
     if run is None:
         run = Path("runs", f"ship-{name}")
@@ -75,15 +78,17 @@ def main(name: Positional[str], spread: tuple[Path, ...], data: Path | None = No
     }
     validation, test = ([one[f"{split}_accuracy"] for one in results] for split in ("validation", "test"))
     seeds = f"With seed {planned.seed}" if len(spread) == 1 else f"Over {len(spread)} seeds"
-    origin = "the run" if run in spread else "a run on all 60,000 images"
+    held_out = len(splits.validation)
+    every = len(splits.train) + held_out
+    origin = "the run" if run in spread else f"a run on all {every:,} images"
     size = planned.recipe.size
     notes = [
-        "Epochs, image size, regularisation and temperature were chosen on runs that trained on 55,000 of the training "
-        f"images and were validated on the other 5,000. {seeds} the recipe reached a validation accuracy of "
+        f"Epochs, image size, regularisation and temperature were chosen on runs that trained on {len(splits.train):,} of the "
+        f"training images and were validated on the other {held_out:,}. {seeds} the recipe reached a validation accuracy of "
         f"{mean_and_interval(validation)} and, read once each, a test accuracy of {mean_and_interval(test)}.",
         f"These weights come from {origin} with seed {read_plan(run / 'plan.json').seed}, fixed beforehand: "
         f"{planned.recipe.epochs:g} epochs at {size}x{size}. The temperature is the mean of those of the runs on "
-        "55,000 images. The weights are stored in float16, which changed the test accuracy by "
+        f"{len(splits.train):,} images. The weights are stored in float16, which changed the test accuracy by "
         f"{stored.accuracy - full.accuracy:+.4f}.",
     ]
     environment: dict[str, Any] = read_json(run / "environment.json")

@@ -16,7 +16,8 @@ def test_options_arrive():
     options = parse(["train", "--recipe", "d2l", "--network", "vgg", "--epochs", "3", "--seed", "5", "--run", "x"])
     assert vars(options) == {
         "source": None, "recipe": "d2l", "network": "vgg", "minutes": None, "epochs": 3, "plan": None, "resume": None,
-        "init_from": None, "augmentation": None, "validation": None, "test": None, "fit": None, "run": Path("x"), "seed": 5, "device": None,
+        "init_from": None, "augmentation": None, "validation": None, "test": None, "fit": None, "run": Path("x"),
+        "seed": 5, "device": None,
     }  # fmt: skip
 
 

@@ -8,10 +8,15 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 from app.program import ENVIRONMENT, GARMENTS, Nin, start
 from PIL import Image
 
-from nin.inference.classifier import load
+from nin.data.photos.preparation import Preparation
+from nin.data.preprocessing import Preprocessing
+from nin.inference.classifier import Classifier, load
+from nin.inference.model_folder import Config
+from nin.networks.nin_2013 import NiN2013
 
 BOOT = next(GARMENTS.glob("*boot*"))
 
@@ -62,6 +67,15 @@ def test_predictions_are_the_classifiers_own_and_explained_in_a_figure(nin: Nin,
     [prediction] = load().predict(BOOT)
     [printed] = json.loads(answer.stdout)
     assert (printed["label"], printed["probability"]) == (prediction.label, prediction.probability)
+    with Image.open(tmp_path / "why.png") as drawn:
+        assert drawn.width > 600
+
+
+def test_a_photo_is_explained_by_a_network_of_the_2013_paper(nin: Nin, tmp_path: Path):
+    config = Config("nin-2013", Preprocessing(32, 3 * (0.5,), 3 * (0.3,)), 32, ("a", "b"), Preparation("photo"))
+    Classifier(NiN2013(3, 2), config, device=torch.device("cpu")).save(tmp_path / "model")
+    answer = nin("predict", BOOT, "--model", tmp_path / "model", "--explain", tmp_path / "why.png")
+    assert (answer.returncode, answer.stderr) == (0, "")
     with Image.open(tmp_path / "why.png") as drawn:
         assert drawn.width > 600
 

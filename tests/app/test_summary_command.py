@@ -21,3 +21,29 @@ def test_other_networks_are_built_without_weights_at_any_size(nin: Nin, network:
     answer = nin("summary", "--network", network)
     assert re.search(rf"total .*{parameters}", answer.stdout)
     assert "at 96x96" in nin("summary", "--network", network, "--size", "96").stdout
+
+
+def test_a_network_is_printed_at_the_size_and_channels_of_its_paper_or_at_others(nin: Nin):
+    answer = nin("summary", "nin-2013")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "NiN2013 at 32x32, colour" in answer.stdout
+    assert re.search(r"total .*966,986 .*222,486,528", answer.stdout)
+    grey = nin("summary", "--network", "nin-2013", "--channels", "1", "--size", "28").stdout
+    assert "NiN2013 at 28x28, grey" in grey
+    assert re.search(r"total .*957,386", grey)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nin-2014",), "there is no network 'nin-2014': the networks are nin, nin-2013,"),
+        (("nin-2013", "--network", "nin"), "the network is given twice, as nin-2013 and as nin: give it once"),
+        (("nin-2013", "--channels", "2"), "NiN2013 takes images of 1 or 3 channels, not 2"),
+        (("nin-2013", "--size", "7"), "NiN2013 takes images from 8x8 to"),
+    ],
+)
+def test_what_cannot_be_printed_is_one_line(nin: Nin, arguments: tuple[str, ...], said: str):
+    answer = nin("summary", *arguments)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert answer.stderr.count("\n") == 1
