@@ -83,8 +83,9 @@ def main(
     origin = "the run" if run in spread else f"a run on all {every:,} images"
     size = planned.recipe.size
     notes = [
-        f"Epochs, image size, regularisation and temperature were chosen on runs that trained on {len(splits.train):,} of the "
-        f"training images and were validated on the other {held_out:,}. {seeds} the recipe reached a validation accuracy of "
+        "Epochs, image size, regularisation and temperature were chosen on runs that trained on "
+        f"{len(splits.train):,} of the training images and were validated on the other {held_out:,}. {seeds} the "
+        "recipe reached a validation accuracy of "
         f"{mean_and_interval(validation)} and, read once each, a test accuracy of {mean_and_interval(test)}.",
         f"These weights come from {origin} with seed {read_plan(run / 'plan.json').seed}, fixed beforehand: "
         f"{planned.recipe.epochs:g} epochs at {size}x{size}. The temperature is the mean of those of the runs on "

@@ -1,5 +1,7 @@
 """What do the tests of figures share? Images and names to draw, and ways to read a drawn figure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -9,6 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from torch import Tensor
+
+from nin.figures.class_maps import explanation
+from nin.networks.registry import NIN_2013_CELLS
 
 NAMES = ("T-shirt/top", "Ankle boot", "costs $5 or $6")
 ODD_NAMES = ("W" * 99, "two\nlines\a", "\u202ecoat\xa0中\udcff")  # a bell, right to left, half a surrogate pair
@@ -22,6 +27,19 @@ def random_images(count: int, channels: int = 1) -> Tensor:
 def random_maps(count: int, cells: int) -> Tensor:
     """Return class maps of 3 classes: (count, 3, cells, cells)."""
     return 9 * torch.rand(count, 3, cells, cells, generator=torch.Generator().manual_seed(1))
+
+
+def signed_maps(count: int, cells: int) -> Tensor:
+    """Return class maps of 3 classes, with values from -6 to 3: (count, 3, cells, cells)."""
+    return random_maps(count, cells) - 6
+
+
+def signed_explanation(cells: int, titles: Sequence[str], names: Sequence[str] = NAMES) -> Figure:
+    """Draw class maps of NiN2013's kind: with negative cells, whose mean is the logit."""
+    maps, images = signed_maps(len(titles), cells), random_images(len(titles), 3)
+    logits = maps.mean(dim=(2, 3))
+    size = 4 * cells
+    return explanation(images, maps, logits, names, logits.softmax(dim=1), titles, grid=NIN_2013_CELLS, size=size)
 
 
 def visible_texts(figure: Figure) -> list[Text]:

@@ -10,13 +10,14 @@ from figures.reading import (
     framed_cells,
     random_images,
     random_maps,
+    signed_maps,
     texts_are_apart,
     written,
 )
 
 from nin.figures.images import IMAGES_PER_CLASS, MOST_CLASSES, prediction, sample
 from nin.figures.style import to_png
-from nin.networks.registry import NIN_CELLS
+from nin.networks.registry import NIN_2013_CELLS, NIN_CELLS
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -84,6 +85,27 @@ def test_a_prediction_shows_the_map_of_the_predicted_class_below_each_image() ->
         assert true_line.startswith("true: ")
         assert predicted_line.startswith("predicted: ")
         assert confidence_line == "confidence: 100 %"
+
+
+def test_a_prediction_says_which_colours_are_evidence_against_the_class_where_there_is_any() -> None:
+    labels, maps = torch.arange(7) % 3, signed_maps(7, 8)[:, 0]
+    maps[3] = maps[3].abs()  # one without negative cells is drawn in the same colours
+    figure = prediction(
+        random_images(7, 3), labels, labels, torch.ones(7), ODD_NAMES, maps=maps, grid=NIN_2013_CELLS, size=32,
+        headline="W" * 99,
+    )  # fmt: skip
+    assert texts_are_apart(figure)
+    assert {"evidence against", "0", "for"} <= set(written(figure))
+    key, *axes = figure.axes
+    for one, class_map in zip(axes[1::2], maps, strict=True):
+        farthest = float(class_map.abs().max())
+        assert drawn_map(one).get_clim() == pytest.approx((-farthest, farthest))
+        assert drawn_map(one).get_cmap() == key.images[0].get_cmap()
+    positive = prediction(
+        random_images(7, 3), labels, labels, torch.ones(7), NAMES, maps=maps.abs(), grid=NIN_2013_CELLS, size=32
+    )
+    assert len(positive.axes) == len(figure.axes) - 1
+    assert "evidence against" not in written(positive)
 
 
 def test_a_prediction_leaves_out_maps_of_a_single_cell() -> None:

@@ -16,6 +16,7 @@ from nin.figures.structure import COLUMN, structure
 from nin.figures.style import to_svg
 from nin.networks.alexnet import AlexNet
 from nin.networks.nin import NiN
+from nin.networks.nin_2013 import NiN2013
 from nin.networks.summary import layers, parameter_count
 from nin.networks.vgg import VGG
 
@@ -96,6 +97,26 @@ def test_mlpconv_blocks_and_class_maps_are_named_in_nin_alone() -> None:
     assert [text for text in nin if "mlpconv" in text] == [f"n{i}: mlpconv block" for i in range(1, 5)]
     assert "class maps" in nin
     assert not [text for text in others if "mlpconv" in text or text == "class maps"]
+
+
+def test_nin_2013_has_its_pools_its_dropout_and_its_blocks_but_no_last_relu() -> None:
+    figure = structure([("NiN2013", layers(NiN2013(), 3, 32))])
+    words = written(figure)
+    assert "966,986 parameters" in words
+    assert words.count("dropout") == 2
+    for said in ("3×3 max pool, stride 2, pad 1", "3×3 average pool, stride 2, pad 1", "global average pool"):
+        assert words.count(said) == 1
+    assert [text for text in words if "mlpconv" in text] == [f"n{i}: mlpconv block" for i in range(1, 4)]
+    shapes = [text for text in words if re.fullmatch(r"\d+ × \d+ × \d+", text)]
+    assert shapes == [
+        "192 × 32 × 32", "160 × 32 × 32", "96 × 32 × 32", "96 × 16 × 16", "192 × 16 × 16", "192 × 8 × 8", "192 × 8 × 8",
+        "10 × 8 × 8", "10 × 1 × 1",
+    ]  # fmt: skip
+    assert "class maps" in words
+    with_relu = NiN2013()
+    with_relu.n3.append(nn.ReLU())
+    other = structure([("NiN2013", layers(with_relu, 3, 32))])
+    assert len(other.axes[0].patches) == len(figure.axes[0].patches) + 1
 
 
 def test_a_missing_relu_is_a_missing_bar() -> None:

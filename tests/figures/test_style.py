@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 import torch
-from figures.reading import NAMES, ODD_NAMES, random_images, random_maps, written
+from figures.reading import NAMES, ODD_NAMES, random_images, random_maps, signed_explanation, written
 from matplotlib.figure import Figure
 
 from nin.figures.class_maps import explanation
@@ -26,7 +26,8 @@ def figures_with(names: tuple[str, ...]) -> list[Figure]:
     return [
         sample(images, labels, names),
         prediction(images, labels, labels.flip(0), probabilities.amax(dim=1), names),
-        explanation(images, maps, names, probabilities, names, grid=NIN_CELLS, size=131),
+        explanation(images, maps, maps.amax(dim=(2, 3)), names, probabilities, names, grid=NIN_CELLS, size=131),
+        signed_explanation(3, names, names),
         confusion(((0, 1, 2), (3, 4, 5), (6, 7, 8)), names),
     ]
 

@@ -13,6 +13,7 @@ import torch
 from inference.untrained import CONFIG, CPU, IMAGES, LABELS, classifier, network
 from msgspec.structs import replace
 from PIL import Image
+from torch import nn
 
 import nin
 from nin.choices import Fit
@@ -23,6 +24,7 @@ from nin.inference.classifier import Classifier, Prediction
 from nin.networks.batch_norm import fold, with_batch_norm
 from nin.networks.initialisation import initialise
 from nin.networks.nin import NiN
+from nin.networks.nin_2013 import NiN2013
 from nin.networks.registry import build_network
 from nin.training.network import shift_logits
 
@@ -178,6 +180,28 @@ def test_images_are_explained_in_a_row_each_by_the_maps_of_their_most_probable_l
             assert f"{label} {100 * prediction.probabilities[label]:.0f} %" in said, (row, label)
     logits = made.logits(IMAGES[:2])
     assert f"logit {logits[1].max():.1f}" in said
+
+
+def test_what_averages_its_class_maps_is_explained_by_maps_whose_mean_is_the_logit():
+    torch.manual_seed(0)
+    network = NiN2013(3, 4)
+    initialise(network, "he")
+    nn.init.constant_(network.n3[-1].bias, -1.0)
+    colour = Preprocessing(32, (0.4, 0.5, 0.6), (0.3, 0.3, 0.3))
+    made = classifier(replace(CONFIG, architecture="nin-2013", preprocessing=colour), network)
+    images = IMAGES[:2].expand(-1, 3, -1, -1)
+    maps, logits = made.class_maps(images), made.logits(images)
+    assert maps.shape == (2, 4, 8, 8)
+    torch.testing.assert_close(maps.mean(dim=(2, 3)), logits)
+    assert (maps < 0).any()
+    said = words(made.explain(images))
+    for row, prediction in enumerate(made.predict(images)):
+        most_probable = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])[:3]
+        for label, share in most_probable:
+            assert f"{label} {100 * share:.0f} %" in said
+            logit = f"{logits[row, LABELS.index(label)]:z.1f}".replace("-", "−")
+            assert f"logit {logit}" in said
+    assert any("the highest of 8×8 cells; their mean is the logit" in text for text in said)
 
 
 def test_photos_are_explained_under_the_names_of_their_files_or_under_titles_of_ones_own(tmp_path: Path):

@@ -1,8 +1,11 @@
 """Does a model card hold the figures of its own run, in a form that the hub reads?"""
 
+import importlib
+
 import pytest
 import yaml
 from msgspec.structs import replace
+from torch import nn
 
 from nin.data.preprocessing import Preprocessing
 from nin.inference.find_model import find_model
@@ -79,6 +82,20 @@ def test_a_network_of_dense_layers_is_not_called_a_network_in_network():
     page = model_card(replace(CONFIG, architecture="alexnet"), RESULT, ENVIRONMENT)
     assert "The textbook's AlexNet, 1,992,166 parameters." in page
     assert "class map" not in page
+
+
+@pytest.mark.parametrize(
+    ("network", "pool", "home"),
+    [("nin", "largest value", "nin.networks.nin.NiN"), ("nin-2013", "mean", "nin.networks.nin_2013.NiN2013")],
+)
+def test_the_card_says_how_the_class_maps_make_the_logits_and_whose_names_the_tensors_have(
+    network: str, pool: str, home: str
+):
+    page = model_card(replace(CONFIG, architecture=network), RESULT, ENVIRONMENT)
+    assert f"one class map for each class, whose {pool} is the class's logit." in page
+    assert f"Tensor names are those of `{home}`." in page
+    module, _, name = home.rpartition(".")
+    assert issubclass(getattr(importlib.import_module(module), name), nn.Module)
 
 
 def test_the_cards_of_the_package_are_of_their_models():

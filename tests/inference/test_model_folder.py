@@ -25,6 +25,7 @@ from nin.inference.find_model import find_model
 from nin.inference.model_folder import read_folder, save_folder
 from nin.networks.batch_norm import with_batch_norm
 from nin.networks.nin import NiN
+from nin.networks.nin_2013 import NiN2013
 
 FILES = ["config.json", "model.safetensors"]  # of a model without a card
 PLAIN_CONFIG = {
@@ -203,6 +204,23 @@ def test_a_network_that_would_be_read_as_another_is_not_saved(other: nn.Module, 
     with pytest.raises(ModelError, match="is not the nin of its config"):
         classifier(made=other).save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+def test_of_nin_2013_too_only_the_plain_network_is_saved(tmp_path: Path):
+    config = replace(CONFIG, architecture="nin-2013", preprocessing=replace(CONFIG.preprocessing, size=28))
+    plain = NiN2013(1, 4)
+    with_relu = NiN2013(1, 4)
+    with_relu.n3.append(nn.ReLU())
+    for other in (with_batch_norm(plain), with_relu, NiN(1, 4)):
+        with pytest.raises(ModelError, match="is not the nin-2013 of its config") as caught:
+            classifier(config, other).save(tmp_path / "model")
+        assert "NiN" not in str(caught.value), "it says nothing of another network"
+    classifier(config, plain).save(tmp_path / "model")
+    read, loaded = read_folder(tmp_path / "model")
+    assert read == config
+    assert repr(loaded.eval()) == repr(plain)
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
 
 
 # --- Loading ---

@@ -7,6 +7,7 @@ from torch import nn
 from nin.networks.alexnet import AlexNet
 from nin.networks.batch_norm import fold, with_batch_norm
 from nin.networks.nin import NiN
+from nin.networks.nin_2013 import NiN2013
 
 
 def trained_variant(network: nn.Module, size: int) -> nn.Module:
@@ -21,7 +22,7 @@ def trained_variant(network: nn.Module, size: int) -> nn.Module:
     return variant
 
 
-@pytest.mark.parametrize(("network", "size"), [(NiN(), 99), (AlexNet(size=67), 67)])
+@pytest.mark.parametrize(("network", "size"), [(NiN(), 99), (NiN2013(1), 16), (AlexNet(size=67), 67)])
 def test_fold_gives_the_variants_logits_in_the_plain_networks_keys(network: nn.Module, size: int):
     variant = trained_variant(network, size).eval()
     folded = fold(variant)

@@ -5,10 +5,20 @@ import torch
 from torch import nn
 
 from nin.errors import OptionError
-from nin.networks.registry import LARGEST_SIZE, NETWORKS, CellGrid, build_network, find_architecture
+from nin.networks.registry import (
+    BASELINES,
+    LARGEST_SIZE,
+    NETWORKS,
+    CellGrid,
+    build_network,
+    find_architecture,
+    network_options,
+    side_by_side,
+)
 
 CLASSES = 7
 WITH_CELLS = {name: network.cells for name, network in NETWORKS.items() if network.cells is not None}
+WITH_FINAL_RELU = [name for name in NETWORKS if "final_relu" in network_options(name)]
 
 
 def on_meta(name: str, size: int, channels: int = 1) -> tuple[nn.Module, torch.Tensor]:
@@ -65,13 +75,27 @@ def test_dropout_reaches_every_network(name: str):
     assert set(dropouts) == {0.125}
 
 
-@pytest.mark.parametrize("name", WITH_CELLS)
-def test_a_network_with_class_maps_leaves_its_final_relu_out_when_asked(name: str):
+@pytest.mark.parametrize("name", WITH_FINAL_RELU)
+def test_a_network_with_a_final_relu_leaves_it_out_when_asked(name: str):
     relus = [
         sum(isinstance(module, nn.ReLU) for module in build_with(name, final_relu=final_relu).modules())
         for final_relu in (True, False)
     ]
     assert relus[0] == relus[1] + 1
+
+
+def test_a_network_without_a_final_relu_to_leave_out_is_the_same_either_way():
+    without = NETWORKS.keys() - WITH_FINAL_RELU
+    assert "nin-2013" in without
+    for name in without:
+        assert repr(build_with(name, final_relu=False)) == repr(build_with(name, final_relu=True))
+
+
+def test_a_network_is_shown_beside_the_baselines_and_a_baseline_beside_nin():
+    for name in NETWORKS:
+        shown = side_by_side(name)
+        assert shown[:2] == BASELINES == ("alexnet", "vgg")
+        assert shown[2] == ("nin" if name in BASELINES else name)
 
 
 def build_with(name: str, **options: object) -> nn.Module:
@@ -104,6 +128,26 @@ def test_class_maps_are_square_and_their_cells_lie_within_the_image_in_order(nam
 
 
 @pytest.mark.parametrize(("name", "cells"), WITH_CELLS.items())
+def test_the_logit_is_the_pool_of_the_map_that_the_registry_says(name: str, cells: CellGrid):
+    size = max(cells.single_up_to, NETWORKS[name].smallest_size) + 2 * cells.stride
+    network = build_network(name, 1, CLASSES, size, final_relu=False).eval()
+    images = torch.randn(3, 1, size, size)
+    maps = network.class_maps(images).flatten(2)
+    expected = {"max": maps.amax(dim=2), "avg": maps.mean(dim=2)}
+    assert (expected["max"] - expected["avg"]).abs().min() > 1e-4, "the two pools give the same"
+    torch.testing.assert_close(network(images), expected[cells.pool])
+
+
+@pytest.mark.parametrize(("name", "cells"), WITH_CELLS.items())
+def test_maps_are_a_single_cell_up_to_the_size_that_the_registry_says_and_have_more_from_there(
+    name: str, cells: CellGrid
+):
+    for size in range(NETWORKS[name].smallest_size, NETWORKS[name].smallest_size + 2 * cells.stride):
+        network, images = on_meta(name, size)
+        assert (network.class_maps(images).shape[2:] == (1, 1)) == (size <= cells.single_up_to)
+
+
+@pytest.mark.parametrize(("name", "cells"), WITH_CELLS.items())
 def test_a_single_cell_takes_the_whole_side(name: str, cells: CellGrid):
     assert cells.edges(NETWORKS[name].smallest_size, 1) == [0.0, 1.0]
 
@@ -131,7 +175,9 @@ def test_a_cell_sees_the_pixels_that_the_registry_says_and_is_drawn_in_their_mid
     torch.stack([maps[image, 0, cell, cell] for image, cell in enumerate(probed)]).sum().backward()
     edges = [share * size for share in cells.edges(size, side)]
     for gradient, cell in zip(images.grad, probed, strict=True):
-        middle = (edges[cell] + edges[cell + 1]) / 2
+        middle = cells.start + cells.stride * (cell + 0.5)
+        drawn = max(0, middle - cells.stride / 2), min(size, middle + cells.stride / 2)
+        assert (edges[cell], edges[cell + 1]) == pytest.approx(drawn)
         first, last = middle - cells.receptive_field / 2, middle + cells.receptive_field / 2
         for axis in (1, 2):
             seen = gradient.sum(dim=(0, axis)).nonzero().flatten()

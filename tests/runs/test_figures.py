@@ -16,7 +16,7 @@ from nin.inference.classifier import Classifier
 from nin.metrics import evaluate_logits
 from nin.networks.nin import NiN
 from nin.runs.evaluate import evaluate
-from nin.runs.figures import evaluation_figures, run_figures
+from nin.runs.figures import evaluation_figures, run_figures, structure_figure
 from nin.runs.result import Result
 from nin.runs.run import model_config
 
@@ -64,6 +64,18 @@ def test_a_run_is_drawn_in_colour_and_by_the_split_that_it_is_judged_by(with_tes
     for name in ("prediction.png", "mistakes.png"):
         assert share_of_colour(drawn[name], judged) > 0.1
         assert share_of_colour(drawn[name], other) < 0.06, "only frames and verdicts are of this colour"
+
+
+@pytest.mark.parametrize(
+    ("network", "last", "parameters"),
+    [("nin", "NiN", 2_015_398), ("nin-2013", "NiN2013", 966_986), ("alexnet", "NiN", 2_015_398)],
+)
+def test_the_structure_of_a_runs_own_network_stands_beside_the_baselines(network: str, last: str, parameters: int):
+    said = words(structure_figure(network, 3, 10))
+    assert said.index("AlexNet") < said.index("VGG-11") < said.index(last)
+    assert f"{parameters:,} parameters" in said
+    assert said.count(" parameters") == 3 + 1, "three networks and the legend"
+    assert ("192 × 32 × 32" in said) == (network == "nin-2013"), "at its own size"
 
 
 def test_an_evaluation_is_drawn_with_its_most_confident_mistakes_if_there_are_any():

@@ -12,7 +12,8 @@ from nin.networks.registry import NETWORKS, Architecture, CellGrid
 from nin.runs.run import run_plan
 
 SPLITS = tiny_splits()
-OWN = Architecture("Own", "runs.own_network:BiasFree", 8, 28, cells=CellGrid(1, start=0.5, receptive_field=3))
+CELLS = CellGrid(1, start=0.5, receptive_field=3, pool="avg", single_up_to=3)
+OWN = Architecture("Own", "runs.own_network:BiasFree", 8, 28, (28,), cells=CELLS)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,9 @@ def test_a_network_of_ones_own_trains_reports_loads_and_explains(tmp_path: Path)
     assert (loaded.logits(images) < 0).any(), "nothing was shifted above a ReLU that it does not have"
     assert loaded.class_maps(images).shape == (len(images), 4, 26, 26)
     assert loaded.explain(images[:2]).axes
-    assert (tmp_path / "run" / "report.html").exists()
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "AlexNet, VGG-11 and Own side by side" in report
+    assert "112 parameters" in report, "the structure is that of the run's own network"
 
 
 def test_a_network_that_could_not_be_saved_is_refused_before_anything_is_made(tmp_path: Path):

@@ -18,7 +18,7 @@ from nin.errors import RunError
 from nin.files import read_json, read_json_lines, write_json, write_json_lines
 from nin.runs.report import render, write_report
 from nin.training.plan import Plan, resolve_schedule
-from nin.training.recipe import d2l, quick
+from nin.training.recipes import d2l, quick
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover"]
 FIGURES = {
@@ -332,11 +332,48 @@ def test_maps_of_one_cell_are_told_apart_from_larger_ones(run: Path) -> None:
     assert "Below each image is the class map of the predicted class" in text
 
 
+def of_network(run: Path, network: str, size: int, channels: int = 1) -> str:
+    """Let the run be of another network, and return what the page then says."""
+    plan = read_json(run / "plan.json")
+    recipe = plan["recipe"] | {"network": network, "size": size}
+    preprocessing = {"size": size, "mean": channels * [0.5], "std": channels * [0.3]}
+    change(run / "plan.json", recipe=recipe, preprocessing=preprocessing)
+    return Page(render(run)).text
+
+
 def test_a_baseline_says_that_it_is_one(run: Path) -> None:
-    change(run / "plan.json", recipe=read_json(run / "plan.json")["recipe"] | {"network": "alexnet"})
-    text = Page(render(run)).text
+    text = of_network(run, "alexnet", 67)
     assert "This run trained AlexNet" in text
     assert "single cell" not in text
+    assert "AlexNet, VGG-11 and NiN, layer by layer" in text
+    assert "Last ReLU" not in text
+
+
+def test_the_largest_value_of_a_map_is_the_logit_of_nin(run: Path) -> None:
+    text = of_network(run, "nin", 131)
+    for said in (
+        "one number from each map, here the largest, and that is the logit of the class",
+        "AlexNet, VGG-11 and NiN, layer by layer, for images of 1 × 224 × 224, the textbook’s size. A shape is",
+        "AlexNet, VGG-11 and NiN side by side", "NiN has none, and ends in a global pool of its class maps.",
+        "the framed cell is the highest, which alone is the logit.", "Last ReLU left out in training",
+    ):  # fmt: skip
+        assert said in text
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_the_mean_of_a_map_is_the_logit_of_nin_2013_which_has_no_last_relu_to_leave_out(run: Path, size: int) -> None:
+    text = of_network(run, "nin-2013", size, channels=3)
+    for said in (
+        "NiN2013 on Fashion-MNIST",
+        "one number from each map, here its mean, and that is the logit of the class",
+        "AlexNet, VGG-11 and NiN2013, layer by layer, for images of 3 × 224 × 224, the textbook’s size; NiN2013 for "
+        "3 × 32 × 32. A shape is",
+        "AlexNet, VGG-11 and NiN2013 side by side", "NiN2013 has none, and ends in a global pool of its class maps.",
+        "the framed cell is the highest, and the mean of all cells is the logit.",
+    ):  # fmt: skip
+        assert said in text
+    for other in ("the largest", "alone is the logit", "Last ReLU", "single cell"):
+        assert other not in text
 
 
 @pytest.mark.parametrize("ended", ["interrupted", "dead"])
@@ -473,7 +510,7 @@ def test_a_file_cut_short_is_named(run: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "unused"),
     [
-        ("plan.json", {"num_classes", "schedule"}),
+        ("plan.json", {"num_classes", "schedule", "revisions"}),
         ("result.json", {"evaluated"}),
         ("evaluation.json", set()),
         ("environment.json", set()),

@@ -28,6 +28,7 @@ from nin.runs.run import run_plan
 from nin.training.deadline import rescale
 from nin.training.events import Event, Step
 from nin.training.fit import Training
+from nin.training.plan import Plan
 from nin.training.plan_file import read_plan
 
 SPLITS = tiny_splits()

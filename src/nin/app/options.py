@@ -22,6 +22,10 @@ EVALUATED = (
     f"{SOURCE} Evaluates on what the run of MODEL held out, or on the test split, else the validation split; on all "
     "images if there is neither."
 )
+AUGMENTATION = (
+    "how training images vary: by all that the recipe says; without flips, where a mirrored image is of another class, "
+    "as letters are; or not at all."
+)
 FIT = "how photos are made square: padded with the mean colour of their border, cropped to the centre, or stretched."
 VALIDATION = "share of the images held out for validation, unless SOURCE has such a split."
 TEST = "share held out for testing; with 0 there is no test split, and results are on the validation images."
@@ -42,8 +46,8 @@ class Train:
         hint(
             "NAME",
             "quick",
-            "quick: minutes, 67x67. long: half an hour, 131x131, with class maps of 3x3 cells. long-67: half an hour, "
-            "67x67. d2l: as in Dive into Deep Learning, 224x224, hours on a CPU.",
+            "quick: minutes. long: NiN at 131x131 with class maps of 3x3 cells, half an hour; nin-2013, two hours. "
+            "long-67: at 67x67, half an hour. d2l: as in Dive into Deep Learning, 224x224, hours on a CPU.",
         ),
     ] = None
     network: Annotated[str | None, hint("NAME", "nin", NETWORK)] = None
@@ -66,6 +70,7 @@ class Train:
             "fine-tune: start from MODEL's weights with a new last block; keeps its network, sizes and preprocessing.",
         ),
     ] = None
+    augmentation: Annotated[str | None, hint("full|no-flip|none", "full, and no-flip for mnist", AUGMENTATION)] = None
     validation: Annotated[float | None, hint("SHARE", "0.1", VALIDATION)] = None
     test: Annotated[float | None, hint("SHARE", "0.1, or 0 for a source that is split", TEST)] = None
     fit: Annotated[str | None, hint("pad|crop|stretch", "pad", FIT)] = None
@@ -116,8 +121,12 @@ class Evaluate:
 class Summary:
     """Print a network, and what each of its layers does to the shape and costs."""
 
-    network: Annotated[str, arg(metavar="NAME", help=NETWORK)] = "nin"
-    size: Annotated[int | None, hint("PIXELS", "224", "side of the images.")] = None
+    name: Annotated[Positional[str | None], hint("NAME", "nin", NETWORK)] = None
+    network: Annotated[str | None, hint("NAME", "", "the same as NAME.")] = None
+    size: Annotated[int | None, hint("PIXELS", "its paper's or textbook page's", "side of the images.")] = None
+    channels: Annotated[int | None, hint("N", "its paper's or textbook page's", "1 for grey images, 3 for colour.")] = (
+        None
+    )
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,24 @@ from rich.table import Table
 
 from nin.app.console import print_table
 from nin.app.options import Summary
+from nin.errors import OptionError
 from nin.networks.registry import build_network, find_architecture
 from nin.networks.summary import layers
 
 
 def main(options: Summary) -> int:
     """Print the network and its table of layers."""
-    architecture = find_architecture(options.network)
+    if options.name is not None and options.network is not None:
+        raise OptionError(f"the network is given twice, as {options.name} and as {options.network}: give it once")
+    name = options.name or options.network or "nin"
+    architecture = find_architecture(name)
     size = architecture.default_size if options.size is None else options.size
-    in_channels = architecture.channels[0]
+    in_channels = architecture.channels[0] if options.channels is None else options.channels
     with torch.device("meta"):  # shapes are enough
-        network = build_network(options.network, in_channels, 10, size)
+        network = build_network(name, in_channels, 10, size)
     found = layers(network, in_channels, size)
-    table = Table("layer", "kind", title=f"{architecture.title} at {size}x{size}")
+    grey_or_colour = {1: "grey", 3: "colour"}[in_channels]
+    table = Table("layer", "kind", title=f"{architecture.title} at {size}x{size}, {grey_or_colour}")
     for heading in ("output shape", "parameters", "multiply-adds"):
         table.add_column(heading, justify="right", overflow="fold")
     for layer in found:

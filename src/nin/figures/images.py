@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from torch import Tensor
 
-from nin.figures.class_maps import draw_class_map, scale_maximum
+from nin.figures.class_maps import colour_scale, draw_class_map, draw_key, has_negative
 from nin.figures.style import GREEN, RED, STYLE, WIDTH, add_panel, fit_line, rgb_pixels, settle_layout
 from nin.networks.registry import CellGrid
 
 IMAGES_PER_CLASS, MOST_CLASSES = 14, 20  # of a sample
 IMAGES_PER_ROW = 6  # of predictions
 HEADLINE, IMAGE, ROW = 0.55, 1.2, 2.05  # heights in inches: the headline, an image, an image with its text
+KEY, KEY_ROOM = 0.9, 2.3  # inches: the colours of the key at the right of the headline, and those with their words
 MAP_STEP = 1.05 * IMAGE  # inches from the top of an image to the top of the class map below it
 
 
@@ -65,8 +66,8 @@ def prediction(
         predicted: the predicted classes.
         confidence: the probabilities of the predicted classes, from 0 to 1.
         names: the names of the classes.
-        maps: the class map of each predicted class, drawn below its image on a colour scale of its own. Maps of a
-            single cell show no place, and are left out.
+        maps: the class map of each predicted class, drawn below its image on a colour scale of its own; if a cell of
+            any is negative, a key says which colours are. Maps of a single cell show no place, and are left out.
         grid: where the cells of the maps lie in the network's input; needed with `maps`.
         size: pixels a side of the network's input; needed with `maps`.
         headline: the line above the images; by default, how many predictions are right.
@@ -78,8 +79,12 @@ def prediction(
     if headline is None:
         headline = f"{int(correct.sum())} of these {len(images)} are right"
     row_height = ROW if maps is None else ROW + MAP_STEP
+    signed = maps is not None and has_negative(maps)
     figure = Figure(figsize=(WIDTH, HEADLINE + row_height * math.ceil(len(images) / IMAGES_PER_ROW)))
-    figure.text(0.5, 1, fit_line(headline, WIDTH, 11), fontsize=11, ha="center", va="top")
+    room = WIDTH - 2 * KEY_ROOM if signed else WIDTH
+    figure.text(0.5, 1, fit_line(headline, room, 11), fontsize=11, ha="center", va="top")
+    if signed:
+        draw_key(add_panel(figure, WIDTH - KEY - 0.35, 0.03, KEY, 0.11))
     for index, image in enumerate(images):
         row, column = divmod(index, IMAGES_PER_ROW)
         left = (column + 0.5) * WIDTH / IMAGES_PER_ROW - IMAGE / 2
@@ -90,7 +95,7 @@ def prediction(
             assert grid is not None, "the cells of a map lie where the grid says"
             assert size is not None, "the grid is in pixels of the network's input"
             lowest = add_panel(figure, left, top + MAP_STEP, IMAGE, IMAGE)
-            draw_class_map(lowest, maps[index], image, grid, size, scale_maximum(maps[index]))
+            draw_class_map(lowest, maps[index], image, grid, size, colour_scale(maps[index], signed=signed))
         text = _class_lines(names[int(labels[index])], names[int(predicted[index])], float(confidence[index]))
         lowest.set_xlabel(text, fontsize=8.25)
     return figure

@@ -83,10 +83,8 @@ class Classifier:
 
     def __repr__(self) -> str:
         config, size = self.config, self.config.preprocessing.size
-        return (
-            f"Classifier({config.architecture} at {size}x{size}, {config.num_classes} classes, "
-            f"{self.device.type} in {self.precision})"
-        )
+        where = f"{self.device.type} in {self.precision}"
+        return f"Classifier({config.architecture} at {size}x{size}, {config.num_classes} classes, {where})"
 
     def predict(self, inputs: Any, *, invert: Invert = "auto") -> list[Prediction]:
         """Predict the label of each input, in order.
@@ -120,7 +118,10 @@ class Classifier:
 
     def probabilities(self, inputs: Any) -> Float[Tensor, "images classes"]:
         """Return the probability of each label for each input, (images, classes). Raises what `predict` does."""
-        found = (self.logits(inputs) / self.config.temperature).softmax(dim=1)
+        return self._probabilities(self.logits(inputs))
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        found = (logits / self.config.temperature).softmax(dim=1)
         if not found.isfinite().all():
             raise ModelError("the model's logits are not finite: its weights or its config.json are damaged")
         return found
@@ -136,7 +137,7 @@ class Classifier:
         return self._apply(self.network, inputs)
 
     def class_maps(self, inputs: Any) -> Float[Tensor, "images classes map_height map_width"]:
-        """Return the class maps of each input; under a max pool the largest value of a map is the logit, exactly.
+        """Return the class maps of each input; the pool of a map, its highest cell or its mean, is the logit, exactly.
 
         Raises:
             NinError: what `logits` raises, or a network that has no class maps.
@@ -169,11 +170,11 @@ class Classifier:
         titles = _titles(inputs, len(images)) if titles is None else [str(title) for title in titles]
         if len(titles) != len(images):
             raise NinError(f"{len(titles)} titles for {len(images)} images: give one for each")
-        maps, probabilities = self.class_maps(images), self.probabilities(images)
-        grid = find_architecture(self.config.architecture).cells
+        maps, logits = self.class_maps(images), self.logits(images)
+        grid, size = find_architecture(self.config.architecture).cells, self.config.preprocessing.size
         assert grid is not None, "class_maps raises otherwise"
-        size = self.config.preprocessing.size
-        return explanation(torch.stack(images), maps, self.labels, probabilities, titles, grid=grid, size=size)
+        shares = self._probabilities(logits)
+        return explanation(torch.stack(images), maps, logits, self.labels, shares, titles, grid=grid, size=size)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors (float32) into a folder, in place of a model that was there.

@@ -231,6 +231,6 @@ def check_is_described(network: nn.Module, config: Config) -> None:
     layers = [[type(layer) for layer in one.modules()] for one in (like, network)]
     if shapes[0] != shapes[1] or layers[0] != layers[1]:
         raise ModelError(
-            f"the network is not the {config.architecture} of its config: fold batch norm first (nin.fold); NiN "
-            "can be saved only with its last ReLU and a max pool"
+            f"the network is not the {config.architecture} of its config: fold batch norm first (nin.fold); a variant "
+            "with another pool or without its last ReLU cannot be saved"
         )

@@ -7,7 +7,7 @@ parameters named `size` (of the square images, in pixels), `dropout` or `final_r
 import importlib
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nin.errors import OptionError
 
@@ -20,27 +20,32 @@ OPTIONS = frozenset({"size", "dropout", "final_relu"})
 
 @dataclass(frozen=True)
 class CellGrid:
-    """Where the cells of a class map lie, in pixels of the network's input.
+    """Where the cells of a class map lie, in pixels of the network's input, and how they make the logit.
 
     Attributes:
         stride: pixels from the centre of a cell to the next.
-        start: where the first cell begins, half a stride before its centre.
+        start: where the first cell begins, half a stride before its centre; below 0 where that is beyond the edge.
         receptive_field: pixels a side that a cell sees, far more than it is drawn as.
+        pool: the logit of a class is the highest cell of its map ("max"), or the mean of all cells ("avg").
+        single_up_to: pixels a side of the largest images whose maps are a single cell.
 
     """
 
     stride: int
     start: float
     receptive_field: int
+    pool: Literal["max", "avg"]
+    single_up_to: int
 
     def edges(self, size: int, cells: int) -> list[float]:
         """Return where the cells begin and end along a side of the input, as `cells` + 1 fractions of it from 0 to 1.
 
+        What lies beyond the edges of the input is cut off.
         A single cell does not tell one place from another, and takes the whole side.
         """
         if cells == 1:
             return [0.0, 1.0]
-        return [min(1.0, (self.start + self.stride * cell) / size) for cell in range(cells + 1)]
+        return [min(1.0, max(0.0, (self.start + self.stride * cell) / size)) for cell in range(cells + 1)]
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,10 @@ class Architecture:
         target: the callable that builds it, as "module:name".
         smallest_size: the smallest images it takes, in pixels a side.
         default_size: the size of its paper or textbook page.
-        channels: the numbers of channels that it can be built for.
-        cells: where the cells of its class maps lie; None for a network without class maps.
+        sizes: those worth training at, from the fastest on.
+        enlarges: whether images that are smaller are enlarged to these; otherwise they are taken as they are.
+        channels: the numbers of channels that it can be built for; first that of its paper or textbook page.
+        cells: of its class maps; None for a network without class maps.
 
     """
 
@@ -61,18 +68,26 @@ class Architecture:
     target: str
     smallest_size: int
     default_size: int
+    sizes: tuple[int, ...]
+    enlarges: bool = True
     channels: tuple[int, ...] = (1, 3)
     cells: CellGrid | None = None
 
 
 # NiN's strides of 4, 2, 2 and 2 put its cells 32 pixels apart, the first centred on pixel 33, counted from 0.
-NIN_CELLS = CellGrid(stride=32, start=17.5, receptive_field=195)
+NIN_CELLS = CellGrid(stride=32, start=17.5, receptive_field=195, pool="max", single_up_to=98)
+# NiN2013's pools put its cells 4 pixels apart, the first centred on pixel 0.
+NIN_2013_CELLS = CellGrid(stride=4, start=-1.5, receptive_field=27, pool="avg", single_up_to=4)
 
 NETWORKS = {
-    "nin": Architecture("NiN", "nin.networks.nin:NiN", smallest_size=67, default_size=224, cells=NIN_CELLS),
-    "alexnet": Architecture("AlexNet", "nin.networks.alexnet:AlexNet", smallest_size=65, default_size=224),
-    "vgg": Architecture("VGG-11", "nin.networks.vgg:VGG", smallest_size=32, default_size=224),
+    "nin": Architecture("NiN", "nin.networks.nin:NiN", 67, 224, (67, 99, 131), cells=NIN_CELLS),
+    "nin-2013": Architecture(
+        "NiN2013", "nin.networks.nin_2013:NiN2013", 8, 32, (32,), enlarges=False, channels=(3, 1), cells=NIN_2013_CELLS
+    ),
+    "alexnet": Architecture("AlexNet", "nin.networks.alexnet:AlexNet", 65, 224, (67,)),
+    "vgg": Architecture("VGG-11", "nin.networks.vgg:VGG", 32, 224, (64,)),
 }
+BASELINES = ("alexnet", "vgg")  # that a figure of the structure shows other networks beside
 
 
 def find_architecture(name: str) -> Architecture:
@@ -85,6 +100,11 @@ def find_architecture(name: str) -> Architecture:
     if name not in NETWORKS:
         raise OptionError(f"there is no network {name!r}: the networks are {', '.join(NETWORKS)}")
     return NETWORKS[name]
+
+
+def side_by_side(name: str) -> tuple[str, str, str]:
+    """Return the three networks of a figure of the structure: the baselines, and this one; NiN if it is a baseline."""
+    return *BASELINES, "nin" if name in BASELINES else name
 
 
 def network_options(name: str) -> frozenset[str]:
@@ -111,7 +131,7 @@ def build_network(
             f"not {size}x{size}"
         )
     if in_channels not in architecture.channels:
-        allowed = " or ".join(map(str, architecture.channels))
+        allowed = " or ".join(map(str, sorted(architecture.channels)))
         raise OptionError(f"{architecture.title} takes images of {allowed} channels, not {in_channels}")
     options = {"size": size, "final_relu": final_relu, "dropout": dropout}
     taken = {key: value for key, value in options.items() if key in network_options(name)}

@@ -14,7 +14,7 @@ from nin.figures.images import prediction, sample
 from nin.figures.structure import structure
 from nin.figures.style import to_png, to_svg
 from nin.metrics import Evaluation, most_confident_mistakes
-from nin.networks.registry import NETWORKS, build_network, find_architecture
+from nin.networks.registry import NETWORKS, build_network, find_architecture, side_by_side
 from nin.networks.summary import layers
 from nin.runs.evaluate import evaluated_split, with_names
 from nin.runs.result import Result
@@ -44,17 +44,18 @@ def run_figures(result: Result, plan: Plan, validations: list[Validation], data:
         ),
         **evaluation_figures(evaluation, images),
     }
-    svg = to_svg(structure_figure(plan.preprocessing.channels, plan.num_classes))
+    svg = to_svg(structure_figure(plan.recipe.network, plan.preprocessing.channels, plan.num_classes))
     return {name: to_png(figure) for name, figure in figures.items()} | {"structure.svg": svg}
 
 
-def structure_figure(in_channels: int, num_classes: int) -> Figure:
-    """Draw AlexNet, VGG and NiN side by side, at the textbook's 224x224."""
+def structure_figure(network: str, in_channels: int, num_classes: int) -> Figure:
+    """Draw a network, or NiN if it is a baseline, beside AlexNet and VGG: each at the size of its paper or textbook."""
     columns: list[Any] = []
-    for name in ("alexnet", "vgg", "nin"):
+    for name in side_by_side(network):
+        architecture = NETWORKS[name]
         with torch.device("meta"):  # shapes are enough: VGG's weights alone would take half a gigabyte
-            network = build_network(name, in_channels, num_classes, 224)
-        columns.append((NETWORKS[name].title, layers(network, in_channels, 224)))
+            built = build_network(name, in_channels, num_classes, architecture.default_size)
+        columns.append((architecture.title, layers(built, in_channels, architecture.default_size)))
     return structure(columns)
 
 

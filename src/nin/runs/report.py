@@ -13,7 +13,7 @@ from markupsafe import Markup
 from nin.errors import FileError, RunError
 from nin.files import read_bytes, read_json, read_json_lines, write
 from nin.metrics import classes_to_list
-from nin.networks.registry import find_architecture
+from nin.networks.registry import find_architecture, network_options, side_by_side
 from nin.text import duration
 
 FIGURES = ("sample", "loss", "prediction", "confusion", "reliability", "mistakes")
@@ -49,6 +49,8 @@ def render(folder: Path) -> str:
             plan=plan,
             recipe=plan["recipe"],
             network=find_architecture(plan["recipe"]["network"]),
+            options=network_options(plan["recipe"]["network"]),
+            columns=[find_architecture(name) for name in side_by_side(plan["recipe"]["network"])],
             result=result,
             evaluation=evaluation,
             environment=environment,
