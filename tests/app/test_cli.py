@@ -1,7 +1,9 @@
 """Does every command line end as it should: one line and an exit code for whatever goes wrong?"""
 
 import json
+import os
 import subprocess
+import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from app.program import ENVIRONMENT, GARMENTS, PROGRAM, Nin, start
 
-from nin.app.cli import parse
+from nin.app.cli import parse, share_the_machine
 
 
 def test_options_arrive():
@@ -211,3 +213,22 @@ def test_help_ends_on_a_terminal_of_a_few_columns():
     answer = start("train", "--help", env=ENVIRONMENT | {"COLUMNS": "3"}, timeout=60)
     assert answer.returncode == 0
     assert "--recipe" in answer.stdout
+
+
+@pytest.mark.parametrize("decided", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_threads_spin_briefly_where_the_user_has_not_decided(monkeypatch: pytest.MonkeyPatch, decided: dict[str, str]):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in decided.items():
+        monkeypatch.setenv(name, value)
+    share_the_machine()
+    found = {name: value for name, value in os.environ.items() if name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    assert found == (decided or {"GOMP_SPINCOUNT": "1000"})
+
+
+def test_it_is_decided_before_torch_is_imported():
+    program = (
+        "import os, sys; from nin.app import cli; "
+        "cli.share_the_machine = lambda: sys.exit('torch' in sys.modules); cli.run_command(['train'])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -65,8 +65,19 @@ def run_command(arguments: list[str]) -> int:
     if "" in arguments:
         raise OptionError('an argument is empty: leave it out, or give "." for this folder')
     options = parse(arguments)
+    share_the_machine()
     module = importlib.import_module(f"nin.app.{type(options).__name__.lower()}")  # imports torch
     return module.main(options)
+
+
+def share_the_machine() -> None:
+    """Let OpenMP's threads spin only briefly while they wait, where the user has not decided; before torch is imported.
+
+    A thread that spins holds the core which the thread that it waits for may need. Beside one busy process, training on
+    two cores is a quarter faster so, and alone 2 % slower (`benchmarks/waiting.py`, docs/lab-notes.md).
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def parse(arguments: list[str]) -> Command:
