@@ -12,7 +12,7 @@ import torch
 from nin.choices import DeviceName, Precision
 from nin.errors import OptionError
 
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # numbers of glibc's malloc.h
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # numbers of glibc's malloc.h
 
 
 def find_device(name: DeviceName, way_out: str = "leave device at auto") -> torch.device:
@@ -71,7 +71,7 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library
         return
-    mallopt(MMAP_THRESHOLD, 32 << 20)  # the most that glibc takes; at 67x67 activations are smaller
+    mallopt(MMAP_MAX, 0)  # what is mapped is returned when it is freed
     mallopt(TRIM_THRESHOLD, 2**31 - 1)
     mallopt(TOP_PAD, 64 << 20)
 

@@ -19,8 +19,10 @@ from nin.runs.start import StrPath, choose_recipe, new_start, path_of, start_aga
 from nin.training.deadline import keep_deadline
 from nin.training.events import Event
 from nin.training.fit import Training, keep_plan
+from nin.training.plan import Plan
 from nin.training.recipe import Recipe
 from nin.training.recipes import RecipeName
+from nin.training.threads import follow_neighbours
 
 MINUTES = 5.0  # the default of the recipe quick
 
@@ -122,7 +124,12 @@ def train(
     if start.pace is not None and start.plan.minutes is not None:
         # A resumed run keeps its plan, to end as if it had never stopped, unless it would end more than a tenth late.
         slack = 1.0 if resume is None else 1.1
-        revise = keep_deadline(started + 60 * slack * start.plan.minutes, start.pace, may_extend=resume is None)
+        in_time = keep_deadline(started + 60 * slack * start.plan.minutes, start.pace, may_extend=resume is None)
+        in_threads = follow_neighbours(start.pace.fastest)
+
+        def revise(plan: Plan, step: int, seconds: float) -> Plan:
+            return in_time(in_threads(plan, step, seconds), step, seconds)
+
     shown = {"source": source} if isinstance(source, (str, PathLike)) else {}
     return run_plan(
         start.plan,

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
 
 import torch
 from msgspec.structs import replace
@@ -27,21 +28,36 @@ SLOW_MOMENT = 8  # how many times slower than it is a machine may look in the mo
 EPOCHS_TO_ENLARGE = 4.0  # that must fit at a larger size for it to win (docs/lab-notes.md)
 SECONDS_PER_INTERVAL = 60  # no interval is planned longer
 SECONDS_FOR_REPORT = 4  # figures, model card and report
-SECONDS_TO_MEASURE = 5  # training steps, on a slow machine
+SECONDS_TO_MEASURE = 5  # training steps in a number of threads, on a slow machine
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that this machine needs for a recipe: a training step, a validation, and the final evaluation."""
+    """Seconds that this machine needs for a recipe.
+
+    Attributes:
+        step: a training step.
+        validation: a validation after an interval.
+        evaluation: the final evaluation.
+        typical: a training step in so many threads, when it was measured.
+        fastest: the same at its fastest.
+
+    """
 
     step: float
     validation: float
     evaluation: float
+    typical: Mapping[int, float] = field(default_factory=dict)
+    fastest: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def ending(self) -> float:
         """Seconds for all that comes after the last validation."""
         return self.evaluation + SECONDS_FOR_REPORT
+
+    def times(self, factor: float) -> "Pace":
+        """Return the pace at which everything takes `factor` times as long."""
+        return Pace(factor * self.step, factor * self.validation, factor * self.evaluation, self.typical, self.fastest)
 
     def seconds(self, epochs: float, recipe: Recipe, images: int, intervals: int = 1) -> float:
         """Return the seconds that `epochs` over `images` take, in `intervals` intervals, with the ending."""
@@ -60,7 +76,8 @@ class Pace:
 
     def or_faster(self, other: "Pace") -> "Pace":
         """Return the shorter of each of the times: a machine can be slowed down by others, and not made faster."""
-        return Pace(*(min(pair) for pair in zip(astuple(self), astuple(other), strict=True)))
+        step, validation = min(self.step, other.step), min(self.validation, other.validation)
+        return Pace(step, validation, min(self.evaluation, other.evaluation), other.typical, other.fastest)
 
     def _epoch_seconds(self, recipe: Recipe, images: int) -> float:
         return images / recipe.batch_size * self.step
@@ -77,33 +94,38 @@ def measure(plan: Plan, data: Splits) -> Pace:
         OptionError: the network is dead from its first step on.
 
     """
-    network = initial_network(plan)
-    images_per_second = _images_per_second(network, plan, data)
+    counts = thread_counts(plan)
+    seconds = {threads: _step_seconds(plan, data, threads, 13 if threads == counts[0] else 5) for threads in counts}
+    typical = {threads: median(steps) for threads, steps in seconds.items()}
+    fastest = {threads: min(steps) for threads, steps in seconds.items()}
+    torch.set_num_threads(min(typical, key=typical.__getitem__))
+    step, network = min(fastest.values()), initial_network(plan)
     # As many images as are trained on in a second are enough to time the forward pass, which is faster.
-    few = data.validation.first(max(50, min(500, int(images_per_second))))
+    few = data.validation.first(max(50, min(500, int(plan.recipe.batch_size / step))))
     validation = len(data.validation) * _seconds_per_image(network, few.images, plan.preprocessing, plan.precision)
     final = final_network(network, plan, few)
     held_out = len(data.validation) + (0 if data.test is None else len(data.test))
     evaluated = held_out + min(IMAGES_FOR_SHIFT, len(data.train))
     evaluation = evaluated * _seconds_per_image(final, few.images, plan.preprocessing, "float32")
-    return Pace(plan.recipe.batch_size / images_per_second, validation, evaluation)
+    return Pace(step, validation, evaluation, typical, fastest)
 
 
-def _images_per_second(network: nn.Module, plan: Plan, data: Splits) -> float:
-    """Train for some steps or seconds; return the speed of the fastest, for others can only slow a step down."""
-    steps = 18 if plan.device == "cpu" else 100  # an accelerator reports every 20 steps
+def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[float]:
+    """Train for some steps or seconds in so many threads; return the seconds of each after the first, a warm-up."""
+    steps = steps if plan.device == "cpu" else 100  # an accelerator reports every 20
     probe = replace(plan, steps_per_interval=(steps + 1,), schedule=((0.0, 0.0), (float(steps), 0.0)))
-    speeds: list[float] = []
+    torch.set_num_threads(threads)
+    found: list[float] = []
     started = time.monotonic()
-    for event in Training(network, data.train, data.validation, probe).fit():
+    for event in Training(initial_network(probe), data.train, data.validation, probe).fit():
         if isinstance(event, Trouble) and event.kind == "dead":
             raise OptionError(f"nothing can be planned for: {event.message}")
         if isinstance(event, Step):
-            speeds.append(event.images_per_second)
-            slow = len(speeds) >= 3 and time.monotonic() - started > SECONDS_TO_MEASURE
+            found.append(plan.recipe.batch_size / event.images_per_second)
+            slow = len(found) >= 3 and time.monotonic() - started > SECONDS_TO_MEASURE
             if event.step >= steps or slow:
                 break
-    return max(speeds)
+    return found[1:]
 
 
 def _seconds_per_image(network: nn.Module, images: Tensor, preprocessing: Preprocessing, precision: Precision) -> float:
@@ -114,6 +136,12 @@ def _seconds_per_image(network: nn.Module, images: Tensor, preprocessing: Prepro
         compute_logits(network, images, preprocessing, precision).sum().item()
         took.append(time.perf_counter() - started)
     return min(took[1:]) / len(images)
+
+
+def thread_counts(plan: Plan) -> list[int]:
+    """Return the numbers of threads to choose from: all, and half of them, on a CPU."""
+    most = max(plan.threads, torch.get_num_threads())
+    return [most] if plan.device != "cpu" or most == 1 else [most, most // 2]
 
 
 def measure_for(minutes: float, started: float, plan: Plan, data: Splits) -> Pace:
@@ -142,8 +170,7 @@ def fit_to_budget(minutes: float, started: float, pace: Pace, recipe: Recipe, im
     """
     spent = time.monotonic() - started
     left, fewest = 60 * minutes - spent, min(MIN_EPOCHS, recipe.max_epochs)
-    at_best = Pace(*(seconds / SLOW_MOMENT for seconds in astuple(pace)))
-    if at_best.epochs_within(left, recipe, images) < fewest:
+    if pace.times(1 / SLOW_MOMENT).epochs_within(left, recipe, images) < fewest:
         least = spent + pace.seconds(fewest, recipe, images, pace.intervals(fewest, recipe, images))
         an_epoch, rest = pace.seconds(1.0, recipe, images) - pace.ending, spent + pace.ending
         raise OptionError(
@@ -187,7 +214,8 @@ def plan_for(
     recipe = replace(recipe_for(epochs), size=plan.recipe.size)
     steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
     changes = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
-    return replace(plan, **changes, minutes=float(minutes)), pace
+    threads = min(pace.typical, key=pace.typical.__getitem__, default=plan.threads)
+    return replace(plan, **changes, minutes=float(minutes), threads=threads), pace
 
 
 def choose_size(seconds: float, pace: Pace, plan: Plan, images: int, sizes: Sequence[int]) -> int:
@@ -204,8 +232,7 @@ def choose_size(seconds: float, pace: Pace, plan: Plan, images: int, sizes: Sequ
     per_image = {size: _multiply_adds(with_size(plan, size)) for size in {*sizes, plan.recipe.size}}
     for size in sorted(sizes, reverse=True):
         slower = per_image[size] / per_image[plan.recipe.size]
-        estimated = Pace(*(slower * part for part in astuple(pace)))
-        if estimated.epochs_within(seconds, plan.recipe, images) >= EPOCHS_TO_ENLARGE:
+        if pace.times(slower).epochs_within(seconds, plan.recipe, images) >= EPOCHS_TO_ENLARGE:
             return size
     return plan.recipe.size
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.data.images import LabelledImages
-from nin.device import autocast, keep_freed_memory
+from nin.device import autocast, keep_freed_memory, usable_threads
 from nin.errors import RunError
 from nin.metrics import top1_accuracy
 from nin.networks.forward import channels_last, compute_logits
@@ -36,8 +36,8 @@ class Training:
     """A training from its first step, or from a state, to the plan's last: the one owner of all that changes in it.
 
     One training at a time in a process: it seeds PyTorch's global generator at each step. Order, augmentation and
-    dropout are functions of the seed and the step: the same plan gives the same weights on the
-    same processor with the same number of threads, whether it runs through or is resumed from a state.
+    dropout are functions of the seed and the step: the same plan gives the same weights on the same processor, whether
+    it runs through or is resumed from a state.
 
     Args:
         network: any module that returns logits; trained in place, on the plan's device, channels-last.
@@ -45,8 +45,7 @@ class Training:
         validation: images to validate on after each interval.
         plan: what to do.
         state: a `State` to resume from.
-        started: the time of `clock` at which the run began; default: now.
-        clock: gives the time in seconds.
+        started, clock: when the run began, by a clock that gives seconds; default: now, by `time.monotonic`.
 
     Raises:
         RunError: the state is of another network.
@@ -95,8 +94,8 @@ class Training:
         """Train to the end of the plan, or until the network is dead, and yield events as they happen.
 
         Args:
-            revise: called with the plan, the steps taken and the seconds of those taken here after each report of
-                progress; returns the plan to go on with, in which what is done stays as it is.
+            revise: called after each step reported with the plan, the steps taken, and the seconds of those taken here;
+                returns the plan to go on with, in which what is done stays as it is.
 
         """
         while self.step < self.plan.steps:
@@ -194,6 +193,8 @@ class Training:
     def _train_step(self, views: Views) -> Tensor:
         """Take one optimizer step on the images that `views` names, and return their logits."""
         plan = self.plan
+        if plan.thread_changes:
+            torch.set_num_threads(min(plan.threads_at(self.step), usable_threads()))
         torch.manual_seed(seed_for_step(plan.seed, self.step))
         images = self.images[views.index.to(self.images.device)].to(self.device)
         images = augment(images, views, plan.recipe, plan.preprocessing.mean)

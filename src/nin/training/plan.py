@@ -16,6 +16,8 @@ from nin.errors import OptionError
 from nin.files import check_types
 from nin.training.recipe import Recipe
 
+MOST_THREADS = 4096
+
 Schedule = tuple[tuple[float, float], ...]
 
 
@@ -41,9 +43,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         schedule: breakpoints (step, factor) of the learning-rate schedule, with straight lines between them; the
             factors, from 0 to 1, are of the recipe's learning rates.
         revisions: of the schedule during the run: each replaces what came before from its first breakpoint on.
+        thread_changes: during the run, as (step, threads): from which step on the CPU computes in how many.
         device: where to train.
         precision: "bfloat16" (autocast) or "float32".
-        threads: of the CPU.
+        threads: of the CPU, at the start.
         minutes: the budget that it was made for, if it was made for one.
         start: the model that the training starts from, with a new last block; None from random weights.
 
@@ -64,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: float | None = None
     start: Start | None = None
     revisions: tuple[Schedule, ...] = ()
+    thread_changes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
@@ -91,7 +95,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "schedule and revisions must have breakpoints (step, factor) in order of the steps",
             ),
             (self.num_classes >= 1, f"num_classes must be 1 or more, not {self.num_classes}"),
-            (1 <= self.threads <= 4096, f"threads must be from 1 to 4096, not {self.threads}"),
+            (
+                all(1 <= threads <= MOST_THREADS for threads in (self.threads, *dict(self.thread_changes).values())),
+                f"threads must be from 1 to {MOST_THREADS}, not {self.threads} and {self.thread_changes}",
+            ),
+            (_in_order(self.thread_changes), "thread_changes must be in order of their steps"),
         ):
             if not fits:
                 raise OptionError(f"invalid plan: {wrong}")
@@ -133,6 +141,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return low + (high - low) * (step - begin) / (end - begin)
         return schedule[0][1] if step < schedule[0][0] else schedule[-1][1]
 
+    def threads_at(self, step: int) -> int:
+        """Return the number of threads in which the step after `step` steps is computed."""
+        return next((threads for begin, threads in reversed(self.thread_changes) if begin <= step), self.threads)
+
     def schedule_at(self, step: float) -> Schedule:
         """Return the schedule in force after `step` steps: the last revision that began, if one did.
 
@@ -151,7 +163,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def _in_order(breakpoints: Sequence[tuple[float, float]]) -> bool:
+def _in_order(breakpoints: Sequence[tuple[float, float] | tuple[int, int]]) -> bool:
     return all(one <= other for (one, _), (other, _) in pairwise(breakpoints))
 
 
