@@ -28,7 +28,7 @@ SLOW_MOMENT = 8  # how many times slower than it is a machine may look in the mo
 EPOCHS_TO_ENLARGE = 4.0  # that must fit at a larger size for it to win (docs/lab-notes.md)
 SECONDS_PER_INTERVAL = 60  # no interval is planned longer
 SECONDS_FOR_REPORT = 4  # figures, model card and report
-SECONDS_TO_MEASURE = 5  # training steps in a number of threads, on a slow machine
+SECONDS_TO_MEASURE = 3  # training steps in a number of threads, on a slow machine
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[fl
             raise OptionError(f"nothing can be planned for: {event.message}")
         if isinstance(event, Step):
             found.append(plan.recipe.batch_size / event.images_per_second)
-            slow = len(found) >= 3 and time.monotonic() - started > SECONDS_TO_MEASURE
+            slow = len(found) >= 2 and time.monotonic() - started > SECONDS_TO_MEASURE
             if event.step >= steps or slow:
                 break
     return found[1:]

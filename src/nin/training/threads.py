@@ -38,28 +38,33 @@ def follow_neighbours(paces: Mapping[int, float], clock: Callable[[], float] = m
     before: tuple[int, float] | None = None  # while another is tried: the number until then, and its seconds
     last_step = last_seconds = None
     wait = SECONDS_BETWEEN_TRIES
-    next_try = clock()
+    next_try = 0.0
 
     def revise(plan: Plan, step: int, seconds: float) -> Plan:
         """Return the plan with another number of threads from `step` on, or as it is."""
         nonlocal before, last_step, last_seconds, wait, next_try
         now, current = clock(), plan.threads_at(step - 1)
-        if last_step is not None and last_seconds is not None and step > last_step:
+        if last_step is None or last_seconds is None:
+            next_try = now if current == counts[0] else now + wait
+        elif step > last_step:
             recent.append((seconds - last_seconds) / (step - last_step))
             fastest[current] = min(fastest.get(current, recent[-1]), recent[-1])
         last_step, last_seconds = step, seconds
         if before is not None:
-            if len(recent) < STEPS_TO_TRY:
+            was, took = before
+            if len(recent) < STEPS_TO_TRY and max(recent, default=0.0) <= took:
                 return plan
-            (was, took), before = before, None
+            before = None
             if min(recent) <= FASTER * took:
-                wait, next_try = SECONDS_BETWEEN_TRIES, now + SECONDS_BETWEEN_TRIES
+                wait = SECONDS_BETWEEN_TRIES
+                next_try = now if current == counts[0] else now + wait
                 return plan
             next_try = now + wait
             wait *= 2
             return change(plan, step, was)
-        slow = median(recent) > SLOWER * fastest[current] if len(recent) == STEPS_TO_JUDGE else False
-        if len(counts) < 2 or now < next_try or len(recent) < STEPS_TO_JUDGE or (current == counts[0] and not slow):
+        if len(counts) < 2 or len(recent) < STEPS_TO_JUDGE or now < next_try:
+            return plan
+        if current == counts[0] and median(recent) <= SLOWER * fastest[current]:
             return plan
         before = current, median(recent)
         return change(plan, step, counts[1] if current == counts[0] else counts[0])
