@@ -1,16 +1,17 @@
 """Does the answer depend on the pixels that class maps point at? Deletion and insertion, against two other orders.
 
-    python benchmarks/faithfulness.py docs/faithfulness.png --images 300
+    python benchmarks/faithfulness.py docs/faithfulness.png --images 300 --sizes 131 195 259
+    python benchmarks/faithfulness.py docs/faithfulness-cifar10.png --images 300 --model cifar10 --source cifar10
 
 removes pixels of test images, and brings them back, in the order of the predicted class's map, in that of Grad-CAM at
-the layer before (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391) and by chance, at three input sizes. It
-prints a table and draws the curves. Intervals are of the mean over the images, 95 %, and differences are taken image by
+the layer before the last block (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391) and by chance. It prints a
+table and draws the curves. A removed pixel is black in grey images, and of the training images' mean colour in colour
+ones. Intervals are of the mean over the images, 95 %, and differences are taken image by
 image. It decides nothing, so it may look at the test images.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -19,15 +20,16 @@ import tyro
 from jaxtyping import Float, Int64, UInt8
 from matplotlib.figure import Figure
 from msgspec.structs import replace
-from torch import Tensor
+from torch import Tensor, nn
 from tyro.conf import Positional
 
 import nin
+from nin.data.load import load_dataset
+from nin.errors import NinError
 from nin.figures.style import to_png
 from nin.files import write
 from nin.inference.classifier import Classifier
-from nin.networks.nin import NiN
-from nin.networks.registry import NIN_CELLS
+from nin.networks.registry import CellGrid, find_architecture
 
 COLOURS = {"class map": "#0b5c9e", "Grad-CAM": "#1a6e3c", "chance": "#5f5f5f"}
 STEPS = 28  # of the curves: each removes or adds 1/28 of the pixels
@@ -36,17 +38,21 @@ STEPS = 28  # of the curves: each removes or adds 1/28 of the pixels
 def main(
     figure: Positional[Path],
     model: str = "fashion-mnist",
-    sizes: tuple[int, ...] = (131, 195, 259),
+    source: str = "fashion-mnist",
+    sizes: tuple[int, ...] = (),
     images: int = 200,
 ) -> None:
-    """Measure the first test images at each size, print the table and draw the curves."""
+    """Measure the first test images at each size, by default the model's; print the table and draw the curves."""
     loaded = nin.load(model, device="cpu")
-    test = nin.fashion_mnist().parts()["test"].first(images)
+    grid = find_architecture(loaded.config.architecture).cells
+    if grid is None:
+        raise NinError(f"{model} has no class maps")
+    test = load_dataset(source).parts()["test"].first(images)
     found: dict[int, dict[str, Curves]] = {}
     print("| input | cells | accuracy | order | deletion, area (less is better) | insertion, area (more is better) | "
           "deletion, minus the class map's | insertion, minus the class map's |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
-    for size in sizes:
+    for size in sizes or (loaded.config.preprocessing.size,):
         config = replace(loaded.config, preprocessing=replace(loaded.config.preprocessing, size=size))
         fast = Classifier(loaded.network, config, device=loaded.device, precision=loaded.precision)
         # Maps in float32: bf16 has ties between cells, which would be broken by chance.
@@ -56,8 +62,8 @@ def main(
         maps = classifier.class_maps(test.images)[torch.arange(len(test)), predicted]
         side = test.images.shape[2]
         orders = {
-            "class map": rank_pixels(relevance(maps, size, side)),
-            "Grad-CAM": rank_pixels(relevance(grad_cam(classifier, test.images, predicted), size, side)),
+            "class map": rank_pixels(relevance(maps, grid, size, side)),
+            "Grad-CAM": rank_pixels(relevance(grad_cam(classifier, test.images, predicted), grid, size, side)),
             "chance": rank_pixels(torch.zeros(len(test), side, side)),
         }
         found[size] = {name: curves(fast, test.images, order) for name, order in orders.items()}
@@ -77,35 +83,41 @@ def main(
 # --- Three orders of the pixels ---
 
 
-def relevance(maps: Float[Tensor, "images cells cells"], size: int, side: int) -> Float[Tensor, "images {side} {side}"]:
-    """Spread a map of NiN over the pixels of an image: bilinear between the centres of the cells, constant outside.
+def relevance(
+    maps: Float[Tensor, "images cells cells"], grid: CellGrid, size: int, side: int
+) -> Float[Tensor, "images {side} {side}"]:
+    """Spread a map over the pixels of an image: bilinear between the centres of the cells, constant outside.
 
     `size` is the side of the network's input, `side` that of the image that was resized to it. A cell's receptive field
-    is 195 pixels of the input, far beyond its neighbours: only its centre has a place.
+    reaches beyond its neighbours: only its centre has a place.
     """
     cells = maps.shape[1]
-    edges = np.array(NIN_CELLS.edges(size, cells)) * side
-    centres = (edges[1:] + edges[:-1]) / 2
+    centres = (grid.start + grid.stride * (np.arange(cells) + 0.5)) * side / size
     cell_of_pixel = np.interp(np.arange(side) + 0.5, centres, np.arange(cells))  # with fractions
     place = torch.from_numpy(cell_of_pixel).float() * 2 / max(1, cells - 1) - 1  # as grid_sample counts, from -1 to 1
-    grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), dim=-1).expand(len(maps), -1, -1, -1)
-    return F.grid_sample(maps[:, None], grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
+    places = torch.stack(torch.meshgrid(place, place, indexing="xy"), dim=-1).expand(len(maps), -1, -1, -1)
+    return F.grid_sample(maps[:, None], places, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
 
 
 def grad_cam(
     classifier: Classifier, images: UInt8[Tensor, "images channels height width"], predicted: Int64[Tensor, "images"]
 ) -> Float[Tensor, "images cells cells"]:
     """Weight the channels before the last block by the mean gradient of the class's logit with respect to them."""
-    network = cast(NiN, classifier.network)
+    *_, last_block = (module for module in classifier.network.modules() if isinstance(module, nn.Sequential))
+    entering: list[Tensor] = []
+
+    def enter(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        entering.append(inputs[0].detach().requires_grad_(True))
+        return entering[-1]
+
     found: list[Tensor] = []
+    hook = last_block.register_forward_pre_hook(enter)
     for batch, classes in zip(images.split(100), predicted.split(100), strict=True):
-        inputs = classifier.config.preprocessing(batch)
-        with torch.no_grad():
-            channels = network.m3(network.n3(network.m2(network.n2(network.m1(network.n1(inputs))))))
-        channels.requires_grad_(True)
-        logits = network.flat(network.avg1(network.n4(channels)))
+        logits = classifier.network(classifier.config.preprocessing(batch))
+        channels = entering.pop()
         (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), channels)
         found.append((gradient.mean((2, 3), keepdim=True) * channels).sum(1).relu().detach())
+    hook.remove()
     return torch.cat(found)
 
 
@@ -137,17 +149,19 @@ def curves(
     order: Int64[Tensor, "images pixels"],
     steps: int = STEPS,
 ) -> Curves:
-    """Remove pixels, and bring them back, in an order, and record the probabilities; a removed pixel is black.
+    """Remove pixels, and bring them back, in an order, and record the probabilities.
 
     After Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421, section 4.1.
     """
     rank = order.argsort(dim=1).view(len(images), 1, *images.shape[2:])  # the position of each pixel in the order
     predicted = classifier.probabilities(images).argmax(dim=1)
+    mean = torch.tensor(classifier.config.preprocessing.mean) * 255
+    removed = mean.round().to(torch.uint8)[:, None, None] if len(mean) > 1 else torch.zeros(1, 1, 1, dtype=torch.uint8)
     deletion, insertion = [], []
     for step in range(steps + 1):
         gone = rank < step * order.shape[1] / steps
         for curve, kept in ((deletion, ~gone), (insertion, gone)):
-            curve.append(classifier.probabilities(images * kept).gather(1, predicted[:, None]))
+            curve.append(classifier.probabilities(torch.where(kept, images, removed)).gather(1, predicted[:, None]))
     return Curves(torch.cat(deletion, dim=1), torch.cat(insertion, dim=1))
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nin.networks.batch_norm import fold as fold
     from nin.networks.batch_norm import with_batch_norm as with_batch_norm
     from nin.networks.nin import NiN as NiN
+    from nin.networks.nin_2013 import NiN2013 as NiN2013
     from nin.networks.vgg import VGG as VGG
     from nin.runs.evaluate import evaluate as evaluate
     from nin.runs.result import Result as Result
@@ -31,6 +32,7 @@ _MODULES = {
     "Evaluation": "metrics",
     "LabelledImages": "data.images",
     "NiN": "networks.nin",
+    "NiN2013": "networks.nin_2013",
     "NinError": "errors",
     "Prediction": "inference.classifier",
     "Recipe": "training.recipe",

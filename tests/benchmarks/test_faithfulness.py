@@ -2,12 +2,15 @@
 
 import pytest
 import torch
-from faithfulness import curves, rank_pixels, relevance
+from faithfulness import curves, grad_cam, rank_pixels, relevance
 from torch import nn
 
 from nin.data.preprocessing import Preprocessing
 from nin.inference.classifier import Classifier
 from nin.inference.model_folder import Config
+from nin.networks.nin import NiN
+from nin.networks.nin_2013 import NiN2013
+from nin.networks.registry import NIN_2013_CELLS, NIN_CELLS
 
 CPU = torch.device("cpu")
 
@@ -17,7 +20,7 @@ def test_a_cell_alone_is_most_relevant_in_the_middle_of_its_view(size: int):
     cells = (size - 35) // 32
     maps = torch.zeros(1, cells, cells)
     maps[0, 1, 2] = 1.0
-    found = relevance(maps, size, size)[0]
+    found = relevance(maps, NIN_CELLS, size, size)[0]
     row, column = divmod(int(found.argmax()), size)
     assert row == 33 + 32
     assert column in range(33 + 64, size if cells == 3 else 33 + 65)  # beyond the last cell it is level
@@ -25,7 +28,7 @@ def test_a_cell_alone_is_most_relevant_in_the_middle_of_its_view(size: int):
 
 
 def test_a_map_of_one_cell_has_no_place():
-    found = relevance(torch.tensor([[[3.0]]]), 67, 28)
+    found = relevance(torch.tensor([[[3.0]]]), NIN_CELLS, 67, 28)
     assert found.shape == (1, 28, 28)
     assert torch.equal(found, torch.full((1, 28, 28), 3.0))
 
@@ -39,6 +42,28 @@ def test_pixels_are_ranked_by_relevance_and_equal_ones_by_chance():
     assert order[1].tolist() != list(range(16))
     assert torch.equal(order, rank_pixels(found))
     assert not torch.equal(order[1], rank_pixels(found, seed=1)[1])
+
+
+def test_a_cell_of_the_papers_network_lies_where_its_pools_put_it():
+    maps = torch.zeros(1, 8, 8)
+    maps[0, 3, 5] = 1.0
+    found = relevance(maps, NIN_2013_CELLS, 32, 32)[0]
+    assert divmod(int(found.argmax()), 32) == (12, 20)
+    assert found[12, 24] == found[16, 20] == 0
+
+
+@pytest.mark.parametrize(("network", "name", "size"), [(NiN, "nin", 131), (NiN2013, "nin-2013", 32)])
+def test_grad_cam_weights_the_channels_that_enter_the_last_block(network: type[nn.Module], name: str, size: int):
+    torch.manual_seed(0)
+    built = network(in_channels=1, num_classes=3).eval()
+    classifier = Classifier(built, Config(name, Preprocessing(size, (0.0,), (1.0,)), 28, ("a", "b", "c")), device=CPU)
+    images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
+    found = grad_cam(classifier, images, torch.tensor([0, 2]))
+    maps = classifier.class_maps(images)
+    assert found.shape == (2, *maps.shape[2:])
+    assert (found >= 0).all()
+    assert found.max() > 0
+    assert torch.equal(found, grad_cam(classifier, images, torch.tensor([0, 2]))), "the network is left as it was"
 
 
 class Brightest(nn.Module):
