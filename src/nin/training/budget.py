@@ -95,7 +95,7 @@ def measure(plan: Plan, data: Splits) -> Pace:
 
     """
     counts = thread_counts(plan)
-    seconds = {threads: _step_seconds(plan, data, threads, 13 if threads == counts[0] else 5) for threads in counts}
+    seconds = {threads: _step_seconds(plan, data, threads, 10 if threads == counts[0] else 3) for threads in counts}
     typical = {threads: median(steps) for threads, steps in seconds.items()}
     fastest = {threads: min(steps) for threads, steps in seconds.items()}
     torch.set_num_threads(min(typical, key=typical.__getitem__))
