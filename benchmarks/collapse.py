@@ -23,7 +23,7 @@ from nin.figures.style import BLUE, GREY, RED, STYLE, to_png
 from nin.training.network import initial_network
 from nin.training.plan import resolve
 from nin.training.recipe import Recipe
-from nin.training.recipes import d2l, quick
+from nin.training.named_recipes import d2l, quick
 
 IMAGES, SEEDS = 256, 5
 PLAIN = replace(d2l(1.0), size=67)

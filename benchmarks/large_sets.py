@@ -26,7 +26,7 @@ import json, sys, time
 started = time.monotonic()
 import nin
 from nin.runs import run
-from nin.training.recipes import long
+from nin.training.named_recipes import long
 from msgspec.structs import replace
 
 folder, images, runs = sys.argv[1], int(sys.argv[2]), sys.argv[3]

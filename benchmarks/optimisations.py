@@ -23,7 +23,7 @@ from nin.networks.forward import channels_last
 from nin.training.network import initial_network
 from nin.training.optimizer import Optimizer
 from nin.training.plan import resolve
-from nin.training.recipes import quick
+from nin.training.named_recipes import quick
 
 ROUNDS, STEPS, BATCH = 7, 15, 128
 VARIANTS = {

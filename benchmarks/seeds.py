@@ -23,7 +23,7 @@ from nin.training.fit import Training
 from nin.training.network import final_network, initial_network
 from nin.training.plan import Plan, resolve
 from nin.training.recipe import Recipe
-from nin.training.recipes import RecipeName, named_recipe
+from nin.training.named_recipes import RecipeName, named_recipe
 
 
 def main(

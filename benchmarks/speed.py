@@ -26,7 +26,7 @@ from nin.training.events import Step
 from nin.training.fit import Training
 from nin.training.network import final_network, initial_network
 from nin.training.plan import resolve
-from nin.training.recipes import quick
+from nin.training.named_recipes import quick
 
 CPU = find_device("cpu")
 ROUNDS = 7

@@ -33,7 +33,7 @@ from nin.training.events import Step
 from nin.training.fit import Training
 from nin.training.network import initial_network
 from nin.training.plan import resolve
-from nin.training.recipes import named_recipe
+from nin.training.named_recipes import named_recipe
 
 network, seconds = sys.argv[1], float(sys.argv[2])
 recipe = named_recipe("quick", network, 100.0)

@@ -53,8 +53,15 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
 
 
+def on_device_if_it_fits(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return the images on the device, or where they are if they need more than half of its free memory."""
+    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return images
+    return images.to(device)
+
+
 def usable_threads() -> int:
-    """Return in how many threads this process can compute: its processors, or 1 in a forked process."""
+    """Return with how many threads this process can compute: its processors, or 1 in a forked process."""
     if _forked:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -71,7 +78,7 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library
         return
-    mallopt(MMAP_MAX, 0)  # what is mapped is returned when it is freed
+    mallopt(MMAP_MAX, 0)  # a mapped block would be returned as soon as it is freed
     mallopt(TRIM_THRESHOLD, 2**31 - 1)
     mallopt(TOP_PAD, 64 << 20)
 

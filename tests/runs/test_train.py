@@ -21,10 +21,10 @@ from nin.runs.start import choose_recipe
 from nin.runs.train import train
 from nin.training.budget import Pace
 from nin.training.events import Event, Step
+from nin.training.named_recipes import for_images, named_recipe
 from nin.training.plan import Plan
 from nin.training.plan_file import read_plan
 from nin.training.recipe import Recipe
-from nin.training.recipes import for_images, named_recipe
 
 # --- The plan ---
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from nin.data.preprocessing import Preprocessing
 from nin.training.augmentation import Views, augment, views_of_steps
+from nin.training.named_recipes import quick
 from nin.training.plan import Plan, resolve_schedule
 from nin.training.recipe import Recipe
-from nin.training.recipes import quick
 
 IMAGES = 103
 

@@ -8,9 +8,9 @@ import torch
 from nin.data.preprocessing import Preprocessing
 from nin.training.events import Trouble
 from nin.training.health import STALL_WINDOW, Health
+from nin.training.named_recipes import long, quick
 from nin.training.plan import Plan
 from nin.training.recipe import Recipe
-from nin.training.recipes import long, quick
 
 CHANCE = math.log(4)
 LOGITS = torch.ones(32, 4)

@@ -12,10 +12,10 @@ from nin.networks.batch_norm import with_batch_norm
 from nin.networks.forward import compute_logits
 from nin.networks.nin import NiN
 from nin.networks.registry import NETWORKS, build_network, head_parameters
+from nin.training.named_recipes import d2l, quick
 from nin.training.network import final_network, initial_network, shift_logits, trained_without_final_relu
 from nin.training.plan import Plan, resolve
 from nin.training.recipe import Recipe
-from nin.training.recipes import d2l, quick
 
 CPU = torch.device("cpu")
 SMALL = replace(quick(epochs=1.0), batch_size=32)

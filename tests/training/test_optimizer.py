@@ -6,8 +6,8 @@ from msgspec.structs import replace
 from torch import nn
 
 from nin.networks.forward import channels_last
+from nin.training.named_recipes import quick
 from nin.training.optimizer import Muon, Optimizer, orthogonalise
-from nin.training.recipes import quick
 
 RECIPE = replace(quick(), muon_learning_rate=0.1, learning_rate=0.2, momentum=0.0, weight_decay=0.0)
 

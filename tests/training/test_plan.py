@@ -14,10 +14,10 @@ from nin.data.images import Splits
 from nin.data.preprocessing import Preprocessing, channel_statistics
 from nin.errors import FileError, OptionError
 from nin.files import write_json
+from nin.training.named_recipes import d2l, long_67, quick
 from nin.training.plan import Plan, resolve, resolve_schedule
 from nin.training.plan_file import read_plan
 from nin.training.recipe import Recipe
-from nin.training.recipes import d2l, long_67, quick
 
 CPU = torch.device("cpu")
 
@@ -47,6 +47,19 @@ def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_nearly_nothing():
 
 def test_the_textbooks_learning_rate_stays_where_it_is():
     assert set(learning_rate_factors(plan_of(d2l()))) == {1.0}
+
+
+def test_the_warm_up_ends_where_the_highest_rate_of_the_executed_schedule_is():
+    plan = plan_of(quick(epochs=5.0))
+    for revisions, steps in (
+        ([[(50.0, 0.5), (80.0, 1.0), (300.0, 0.0)]], 80),
+        ([[(50.0, 0.5), (80.0, 1.0), (300.0, 0.0)], [(90.0, 0.9), (200.0, 0.0)]], 80),
+        ([[(200.0, 0.75), (300.0, 0.0)]], 100),
+        ([[(1.0, 0.2), (2.0, 1.0), (500.0, 0.0)]], 2),
+    ):
+        assert replace(plan, revisions=tuple(map(tuple, revisions))).warm_up_steps == steps
+    higher = replace(plan, schedule=((0.0, 0.0), (1.0, 0.5), (500.0, 0.0)), revisions=(((1.0, 0.2), (2.0, 1.0)),))
+    assert higher.warm_up_steps == 2
 
 
 def test_a_plan_may_be_all_warm_up():
@@ -121,6 +134,16 @@ def test_a_plan_survives_its_file(tmp_path: Path):
         ({"steps_per_interval": [0]}, "steps_per_interval"),
         ({"schedule": []}, "schedule"),
         ({"schedule": [[5, 1], [0, 0]]}, "schedule"),
+        ({"revisions": [[]]}, "revisions"),
+        ({"revisions": [[[5, 1], [0, 0]]]}, "revisions"),
+        ({"revisions": [[[5, 1], [9, 0]], [[4, 1], [9, 0]]]}, "revisions"),
+        ({"revisions": [[[5, 2], [9, 0]]]}, "factors"),
+        ({"revisions": [[[5, "Infinity"]]]}, "revisions"),
+        ({"revisions": "x"}, "revisions"),
+        ({"thread_changes": [[5, 0]]}, "thread_changes"),
+        ({"thread_changes": [[5, 1], [4, 2]]}, "thread_changes"),
+        ({"thread_changes": [[5, 1.5]]}, "thread_changes"),
+        ({"thread_changes": 1}, "thread_changes"),
         ({"num_classes": 0}, "num_classes"),
         ({"device": "toaster"}, "toaster"),
         ({"precision": "float16"}, "float16"),
@@ -277,7 +300,7 @@ def test_an_old_recipe_has_the_longest_length_of_its_name(tmp_path: Path):
 def test_an_old_plan_that_did_what_is_no_longer_done_is_one_clear_line(tmp_path: Path, recipe: dict[str, object]):
     line = refusal(written(tmp_path / "plan.json", old(recipe)))
     assert "older version" in line
-    assert "several image sizes and erasing are no longer supported" in line
+    assert "image sizes or erasing are no longer supported" in line
 
 
 @pytest.mark.parametrize(

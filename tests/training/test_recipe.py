@@ -12,9 +12,18 @@ import nin
 from nin.data.images import LabelledImages, Splits
 from nin.errors import OptionError
 from nin.networks.registry import NETWORKS
+from nin.training.named_recipes import (
+    RECIPES,
+    RecipeName,
+    d2l,
+    for_images,
+    long,
+    named_recipe,
+    quick,
+    with_augmentation,
+)
 from nin.training.plan import resolve
 from nin.training.recipe import Recipe
-from nin.training.recipes import RECIPES, RecipeName, d2l, for_images, long, named_recipe, quick, with_augmentation
 
 
 def test_the_d2l_recipe_is_the_textbooks_training():
@@ -87,9 +96,14 @@ def test_every_recipe_is_named_by_the_name_it_is_found_under_and_may_be_typed():
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_of_every_network_has_a_size_that_it_takes(name: str, network: str):
-    recipe, known = named_recipe(name, network), NETWORKS[network]
+    known = NETWORKS[network]
+    if name == "long-67" and not known.enlarges:
+        with pytest.raises(OptionError, match=f"{known.title} does not; take quick or long"):
+            named_recipe(name, network)
+        return
+    recipe = named_recipe(name, network)
     assert recipe.network == network
-    assert recipe.size in (*known.sizes, known.default_size)
+    assert recipe.size in (*known.sizes, known.default_size, 67)
     assert known.smallest_size <= min(known.sizes)
     assert list(known.sizes) == sorted(known.sizes)
 
@@ -149,6 +163,13 @@ def test_colour_photos_are_shifted_with_reflection_and_others_with_black():
 
 def test_augmentation_may_do_without_flips_or_altogether():
     recipe = quick(20.0, "nin-2013")
+    assert (recipe.shift, recipe.erase) == (4, 8)
     assert with_augmentation(recipe, "full") == recipe
     assert with_augmentation(recipe, "no-flip") == replace(recipe, flip=False)
     assert with_augmentation(recipe, "none") == replace(recipe, flip=False, shift=0, erase=0)
+
+
+@pytest.mark.parametrize(("side", "shift", "erase"), [(32, 4, 8), (96, 4, 8), (28, 3, 7), (8, 1, 2), (2, 0, 0)])
+def test_small_images_are_shifted_and_erased_by_no_more_than_a_part_of_them(side: int, shift: int, erase: int):
+    recipe = for_images(quick(20.0, "nin-2013"), splits_of(100, side))
+    assert (recipe.shift, recipe.erase) == (shift, erase)

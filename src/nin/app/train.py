@@ -10,6 +10,7 @@ from nin.app.options import Train
 from nin.runs.result import Result
 from nin.runs.train import train
 from nin.text import duration
+from nin.training.budget import MIN_EPOCHS
 
 
 def main(options: Train) -> int:
@@ -29,6 +30,9 @@ def main(options: Train) -> int:
         except KeyboardInterrupt:
             progress.print("Stopped before the report was made.")
             raise
+    if 0 < result.epochs < MIN_EPOCHS and result.ended == "finished" and options.epochs is None:
+        print(f"There was time for {result.epochs:.2g} epochs only: for a better model give more minutes, or free the "
+              "machine of other work.")  # fmt: skip
     _print_accuracy(result)
     print(f"time                {duration(result.seconds)}, of which training {duration(result.training_seconds)}")
     print(f"model               {result.folder / 'model'}")

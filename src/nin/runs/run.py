@@ -92,6 +92,7 @@ def run_plan(
         training = Training(network, data.train, data.validation, plan, state, started)
         on_start(training, folder)
         ended = _follow(training, folder, revise, on_event)
+        torch.set_num_threads(min(training.plan.threads_at(max(0, training.step - 1)), usable_threads()))
         return _finish(training, data, config, folder, ended)
 
 

@@ -26,12 +26,12 @@ from nin.runs.folder import read_state
 from nin.runs.run import model_config
 from nin.runs.split_record import load_again, load_like, read_record
 from nin.text import printable
-from nin.training.budget import Pace, measure, plan_for
+from nin.training.budget import Pace, measure, plan_for_minutes
 from nin.training.events import State
+from nin.training.named_recipes import for_images, named_recipe, with_augmentation
 from nin.training.plan import Plan, Start, resolve
 from nin.training.plan_file import read_plan
 from nin.training.recipe import Recipe
-from nin.training.recipes import for_images, named_recipe, with_augmentation
 
 StrPath = str | os.PathLike[str]
 Weights = Mapping[str, Tensor]
@@ -85,8 +85,8 @@ def new_start(
     if init_from is not None:
         config, weights, start = _read_model(init_from)
         network = config.architecture
-    of_length = choose_recipe(recipe, network)
-    size = of_length(epochs).size
+    recipe_for = choose_recipe(recipe, network)
+    size = recipe_for(epochs).size
     if config is not None:
         size, channels = config.image_size, config.in_channels
         preparation = config.preparation if fit is None else replace(config.preparation, fit=fit)
@@ -102,29 +102,28 @@ def new_start(
         )
 
     def fitted(epochs: float | None) -> Recipe:
-        one, augmented = of_length(epochs), augmentation
+        made, choice = recipe_for(epochs), augmentation or "full"
         if not isinstance(recipe, Recipe):
-            one = for_images(one, splits)
-            augmented = augmented or ("full" if splits.origin.flip else "no-flip")
-        one = one if augmented is None else with_augmentation(one, augmented)
-        return one if config is None else replace(one, size=config.preprocessing.size)
+            made = for_images(made, splits)
+            choice = augmentation or ("full" if splits.origin.flip else "no-flip")
+        made = with_augmentation(made, choice)
+        return made if config is None else replace(made, size=config.preprocessing.size)
 
     preprocessing = None if config is None else config.preprocessing
     plan = resolve(fitted(epochs), splits.train, seed, device, start=start, preprocessing=preprocessing)
     model_config(plan, splits)
     if minutes is None:
         return RunStart(plan, splits, None, weights)
-    sizes = find_architecture(plan.recipe.network).sizes if recipe in (None, "quick") and config is None else ()
-    plan, pace = plan_for(float(minutes), started, plan, fitted, splits, sizes)
+    architecture = find_architecture(plan.recipe.network)
+    sizes = architecture.sizes if architecture.enlarges and recipe in (None, "quick") and config is None else ()
+    plan, pace = plan_for_minutes(float(minutes), started, plan, fitted, splits, sizes)
     return RunStart(plan, splits, pace, weights)
 
 
 def choose_recipe(recipe: str | Recipe | None, network: str | None) -> Callable[[float | None], Recipe]:
-    """Return a function that returns the recipe that is meant for a number of epochs, or of its own for None.
+    """Return a function from a number of epochs (None: the recipe's own) to the recipe.
 
-    Raises:
-        OptionError: it is called, and there is no such recipe or network, or the epochs are out of range.
-
+    It raises OptionError where there is no such recipe or network, or the epochs are out of range.
     """
     if not isinstance(recipe, Recipe):
         return lambda epochs: named_recipe(recipe or "quick", network or "nin", epochs)

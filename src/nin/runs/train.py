@@ -15,14 +15,13 @@ from nin.errors import OptionError
 from nin.runs.folder import refuse_existing
 from nin.runs.result import Result
 from nin.runs.run import no_op, run_plan
-from nin.runs.start import StrPath, choose_recipe, new_start, path_of, start_again
+from nin.runs.start import RunStart, StrPath, choose_recipe, new_start, path_of, start_again
 from nin.training.deadline import keep_deadline
 from nin.training.events import Event
-from nin.training.fit import Training, keep_plan
-from nin.training.plan import Plan
+from nin.training.fit import Revise, Training, keep_plan
+from nin.training.named_recipes import RecipeName
 from nin.training.recipe import Recipe
-from nin.training.recipes import RecipeName
-from nin.training.threads import follow_neighbours
+from nin.training.threads import ThreadTuner
 
 MINUTES = 5.0  # the default of the recipe quick
 
@@ -59,7 +58,7 @@ def train(
 
     Args:
         source: the images, whatever `nin.load_dataset` takes; default: "fashion-mnist", or those of `plan` or `resume`.
-        recipe: "quick", "long", "long-67" or "d2l" (see `nin.training.recipe`), or a `Recipe`; default: quick.
+        recipe: "quick", "long", "long-67" or "d2l" (see `nin.training.named_recipes`), or a `Recipe`; default: quick.
         network: a name of `nin.networks.registry`; default: the recipe's, which is NiN for the named ones.
         minutes: how long the whole call may take: data, measuring, training, evaluation, report.
         epochs: passes through the training images; may be a fraction.
@@ -120,16 +119,6 @@ def train(
             on_findings=on_findings,
         )
     started -= 0.0 if start.state is None else start.state.elapsed
-    revise = keep_plan
-    if start.pace is not None and start.plan.minutes is not None:
-        # A resumed run keeps its plan, to end as if it had never stopped, unless it would end more than a tenth late.
-        slack = 1.0 if resume is None else 1.1
-        in_time = keep_deadline(started + 60 * slack * start.plan.minutes, start.pace, may_extend=resume is None)
-        in_threads = follow_neighbours(start.pace.fastest)
-
-        def revise(plan: Plan, step: int, seconds: float) -> Plan:
-            return in_time(in_threads(plan, step, seconds), step, seconds)
-
     shown = {"source": source} if isinstance(source, (str, PathLike)) else {}
     return run_plan(
         start.plan,
@@ -138,12 +127,25 @@ def train(
         resume=resume is not None,
         state=start.state,
         weights=start.weights,
-        revise=revise,
+        revise=_reviser(start, started, resumed=resume is not None),
         command=command or f"nin.train({', '.join(f'{name}={value!r}' for name, value in (shown | given).items())})",
         started=started,
         on_start=on_start,
         on_event=on_event,
     )
+
+
+def _reviser(start: RunStart, started: float, *, resumed: bool) -> Revise:
+    """Return what revises the plan as the run goes on; only a plan for minutes is revised.
+
+    A resumed run keeps its plan, to end as if it had never stopped, unless it would end more than a tenth late.
+    """
+    if start.pace is None or start.plan.minutes is None:
+        return keep_plan
+    if resumed:
+        return keep_deadline(started + 1.1 * 60 * start.plan.minutes, start.pace, may_extend=False)
+    in_time, tune = keep_deadline(started + 60 * start.plan.minutes, start.pace), ThreadTuner(start.pace.fastest)
+    return lambda plan, step, seconds: in_time(tune(plan, step, seconds), step, seconds)
 
 
 def check_options(given: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ DRAWS = 8  # random numbers per image, of which four are used; another number wo
 class Views:
     """What a step sees, or several: which images, and how each is augmented.
 
-    What the recipe does without is None.
+    None stands for what the recipe does not use.
 
     Attributes:
         index: which image.
@@ -94,7 +94,9 @@ def augment(
     if views.shifted is not None:
         images = _shift(images, views.shifted, reflect=recipe.reflect)
     if views.erased is not None:
-        colour = torch.tensor([round(255 * value) for value in mean], dtype=torch.uint8, device=images.device)
+        colour = torch.tensor(
+            [min(255, max(0, round(255 * value))) for value in mean], dtype=torch.uint8, device=images.device
+        )
         images = _erase(images, views.erased, recipe.erase, colour)
     return images
 

@@ -1,5 +1,6 @@
-"""How much training fits into the minutes? Measured speed becomes a number of epochs."""
+"""How much training fits into the minutes? Measured speed becomes an image size, a number of epochs, and threads."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,12 @@ from nin.training.fit import Training
 from nin.training.network import IMAGES_FOR_SHIFT, final_network, initial_network
 from nin.training.plan import Plan, resolve_schedule
 from nin.training.recipe import Recipe
+from nin.training.threads import thread_counts
 
 MIN_EPOCHS = 0.25  # less teaches too little to be worth a run
+FEWEST_STEPS = 20
 SLOW_MOMENT = 8  # how many times slower than it is a machine may look in the moment in which it is measured
-EPOCHS_TO_ENLARGE = 4.0  # that must fit at a larger size for it to win (docs/lab-notes.md)
+EPOCHS_TO_ENLARGE, STEPS_TO_ENLARGE = 4.0, 800  # that must fit at a larger size for it to win (docs/lab-notes.md)
 SECONDS_PER_INTERVAL = 60  # no interval is planned longer
 SECONDS_FOR_REPORT = 4  # figures, model card and report
 SECONDS_TO_MEASURE = 3  # training steps in a number of threads, on a slow machine
@@ -39,15 +42,15 @@ class Pace:
         step: a training step.
         validation: a validation after an interval.
         evaluation: the final evaluation.
-        typical: a training step in so many threads, when it was measured.
-        fastest: the same at its fastest.
+        threads: with which a step was fastest when it was measured.
+        fastest: the fastest training step with so many threads.
 
     """
 
     step: float
     validation: float
     evaluation: float
-    typical: Mapping[int, float] = field(default_factory=dict)
+    threads: int = 1
     fastest: Mapping[int, float] = field(default_factory=dict)
 
     @property
@@ -57,7 +60,9 @@ class Pace:
 
     def times(self, factor: float) -> "Pace":
         """Return the pace at which everything takes `factor` times as long."""
-        return Pace(factor * self.step, factor * self.validation, factor * self.evaluation, self.typical, self.fastest)
+        return dataclasses.replace(
+            self, step=factor * self.step, validation=factor * self.validation, evaluation=factor * self.evaluation
+        )
 
     def seconds(self, epochs: float, recipe: Recipe, images: int, intervals: int = 1) -> float:
         """Return the seconds that `epochs` over `images` take, in `intervals` intervals, with the ending."""
@@ -73,11 +78,6 @@ class Pace:
     def intervals(self, epochs: float, recipe: Recipe, images: int) -> int:
         """Return into how many intervals to divide the epochs; none takes longer than `SECONDS_PER_INTERVAL`."""
         return max(1, math.ceil(epochs), math.ceil(epochs * self._epoch_seconds(recipe, images) / SECONDS_PER_INTERVAL))
-
-    def or_faster(self, other: "Pace") -> "Pace":
-        """Return the shorter of each of the times: a machine can be slowed down by others, and not made faster."""
-        step, validation = min(self.step, other.step), min(self.validation, other.validation)
-        return Pace(step, validation, min(self.evaluation, other.evaluation), other.typical, other.fastest)
 
     def _epoch_seconds(self, recipe: Recipe, images: int) -> float:
         return images / recipe.batch_size * self.step
@@ -96,9 +96,9 @@ def measure(plan: Plan, data: Splits) -> Pace:
     """
     counts = thread_counts(plan)
     seconds = {threads: _step_seconds(plan, data, threads, 10 if threads == counts[0] else 3) for threads in counts}
-    typical = {threads: median(steps) for threads, steps in seconds.items()}
     fastest = {threads: min(steps) for threads, steps in seconds.items()}
-    torch.set_num_threads(min(typical, key=typical.__getitem__))
+    threads = min(counts, key=lambda threads: median(seconds[threads]))
+    torch.set_num_threads(threads)
     step, network = min(fastest.values()), initial_network(plan)
     # As many images as are trained on in a second are enough to time the forward pass, which is faster.
     few = data.validation.first(max(50, min(500, int(plan.recipe.batch_size / step))))
@@ -107,13 +107,14 @@ def measure(plan: Plan, data: Splits) -> Pace:
     held_out = len(data.validation) + (0 if data.test is None else len(data.test))
     evaluated = held_out + min(IMAGES_FOR_SHIFT, len(data.train))
     evaluation = evaluated * _seconds_per_image(final, few.images, plan.preprocessing, "float32")
-    return Pace(step, validation, evaluation, typical, fastest)
+    return Pace(step, validation, evaluation, threads, fastest)
 
 
 def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[float]:
-    """Train for some steps or seconds in so many threads; return the seconds of each after the first, a warm-up."""
+    """Train for some steps or seconds with so many threads; return the seconds of each after the first, a warm-up."""
     steps = steps if plan.device == "cpu" else 100  # an accelerator reports every 20
-    probe = replace(plan, steps_per_interval=(steps + 1,), schedule=((0.0, 0.0), (float(steps), 0.0)))
+    schedule = ((0.0, 0.0), (float(steps), 0.0))
+    probe = replace(plan, steps_per_interval=(steps + 1,), schedule=schedule, revisions=(), thread_changes=())
     torch.set_num_threads(threads)
     found: list[float] = []
     started = time.monotonic()
@@ -122,10 +123,9 @@ def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[fl
             raise OptionError(f"nothing can be planned for: {event.message}")
         if isinstance(event, Step):
             found.append(plan.recipe.batch_size / event.images_per_second)
-            slow = len(found) >= 2 and time.monotonic() - started > SECONDS_TO_MEASURE
-            if event.step >= steps or slow:
+            if event.step >= steps or time.monotonic() - started > SECONDS_TO_MEASURE:
                 break
-    return found[1:]
+    return found[1:] or found
 
 
 def _seconds_per_image(network: nn.Module, images: Tensor, preprocessing: Preprocessing, precision: Precision) -> float:
@@ -138,50 +138,7 @@ def _seconds_per_image(network: nn.Module, images: Tensor, preprocessing: Prepro
     return min(took[1:]) / len(images)
 
 
-def thread_counts(plan: Plan) -> list[int]:
-    """Return the numbers of threads to choose from: all, and half of them, on a CPU."""
-    most = max(plan.threads, torch.get_num_threads())
-    return [most] if plan.device != "cpu" or most == 1 else [most, most // 2]
-
-
-def measure_for(minutes: float, started: float, plan: Plan, data: Splits) -> Pace:
-    """Measure, and again up to twice where the minutes since `started` allow too little: it may be a slow moment.
-
-    Raises what `measure` does.
-    """
-    pace = measure(plan, data)
-    for _ in range(2):
-        left = 60 * minutes - (time.monotonic() - started)
-        if pace.epochs_within(left, plan.recipe, len(data.train)) >= min(MIN_EPOCHS, plan.recipe.max_epochs):
-            break
-        pace = pace.or_faster(measure(plan, data))
-    return pace
-
-
-def fit_to_budget(minutes: float, started: float, pace: Pace, recipe: Recipe, images: int) -> float:
-    """Return how many epochs over `images` fit into what is left of the minutes since `started`; a step at least.
-
-    Too few may be due to a slow moment of the machine. They are refused only where they would be too few on a machine
-    `SLOW_MOMENT` times as fast.
-
-    Raises:
-        OptionError: they are too few.
-
-    """
-    spent = time.monotonic() - started
-    left, fewest = 60 * minutes - spent, min(MIN_EPOCHS, recipe.max_epochs)
-    if pace.times(1 / SLOW_MOMENT).epochs_within(left, recipe, images) < fewest:
-        least = spent + pace.seconds(fewest, recipe, images, pace.intervals(fewest, recipe, images))
-        an_epoch, rest = pace.seconds(1.0, recipe, images) - pace.ending, spent + pace.ending
-        raise OptionError(
-            f"{minutes:g} minutes are too few: here an epoch of {recipe.network} at {recipe.size}x{recipe.size} takes "
-            f"{an_epoch:.0f} s, and data, evaluation and report {rest:.0f} s; give {math.ceil(least / 6) / 10:g} or "
-            "more"
-        )
-    return min(max(recipe.batch_size / images, pace.epochs_within(left, recipe, images)), recipe.max_epochs)
-
-
-def plan_for(
+def plan_for_minutes(
     minutes: float,
     started: float,
     plan: Plan,
@@ -203,23 +160,46 @@ def plan_for(
         OptionError: the minutes are too few.
 
     """
-    images = len(data.train)
-    pace = measure_for(minutes, started, plan, data)
+    images, deadline = len(data.train), started + 60 * minutes
+    pace = measure(plan, data)
     if sizes and max(data.train.images.shape[2:]) < sizes[0]:
-        size = choose_size(60 * minutes - (time.monotonic() - started), pace, plan, images, sizes)
+        size = choose_size(deadline - time.monotonic(), pace, plan, images, sizes)
         if size != plan.recipe.size:
             plan = with_size(plan, size)
-            pace = measure_for(minutes, started, plan, data)
+            pace = measure(plan, data)
     epochs = fit_to_budget(minutes, started, pace, plan.recipe, images)
     recipe = replace(recipe_for(epochs), size=plan.recipe.size)
     steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
     changes = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}
-    threads = min(pace.typical, key=pace.typical.__getitem__, default=plan.threads)
-    return replace(plan, **changes, minutes=float(minutes), threads=threads), pace
+    return replace(plan, **changes, minutes=minutes, threads=pace.threads), pace
+
+
+def fit_to_budget(minutes: float, started: float, pace: Pace, recipe: Recipe, images: int) -> float:
+    """Return how many epochs over `images` fit into what is left of the minutes since `started`.
+
+    Few may be due to a slow moment of the machine: `FEWEST_STEPS` are planned at least, for the plan to be revised by
+    the clock, and few are refused only where they would be too few on a machine `SLOW_MOMENT` times as fast.
+
+    Raises:
+        OptionError: they are too few.
+
+    """
+    spent = time.monotonic() - started
+    left, fewest = 60 * minutes - spent, min(MIN_EPOCHS, recipe.max_epochs)
+    if pace.times(1 / SLOW_MOMENT).epochs_within(left, recipe, images) < fewest:
+        least = spent + pace.seconds(fewest, recipe, images, pace.intervals(fewest, recipe, images))
+        an_epoch, rest = pace.seconds(1.0, recipe, images) - pace.ending, spent + pace.ending
+        raise OptionError(
+            f"{minutes:g} minutes are too few: here an epoch of {recipe.network} at {recipe.size}x{recipe.size} takes "
+            f"{an_epoch:.0f} s, and data, evaluation and report {rest:.0f} s; give {math.ceil(least / 6) / 10:g} or "
+            "more"
+        )
+    few = FEWEST_STEPS * recipe.batch_size / images
+    return min(max(few, pace.epochs_within(left, recipe, images)), recipe.max_epochs)
 
 
 def choose_size(seconds: float, pace: Pace, plan: Plan, images: int, sizes: Sequence[int]) -> int:
-    """Return the largest of the sizes at which `EPOCHS_TO_ENLARGE` epochs fit into the seconds, or the plan's.
+    """Return the largest of the sizes at which enough epochs and steps fit into the seconds, or the plan's.
 
     Args:
         seconds: what is left of the minutes.
@@ -229,10 +209,11 @@ def choose_size(seconds: float, pace: Pace, plan: Plan, images: int, sizes: Sequ
         sizes: to choose from.
 
     """
+    enough = max(EPOCHS_TO_ENLARGE, STEPS_TO_ENLARGE * plan.recipe.batch_size / images)
     per_image = {size: _multiply_adds(with_size(plan, size)) for size in {*sizes, plan.recipe.size}}
     for size in sorted(sizes, reverse=True):
         slower = per_image[size] / per_image[plan.recipe.size]
-        if pace.times(slower).epochs_within(seconds, plan.recipe, images) >= EPOCHS_TO_ENLARGE:
+        if pace.times(slower).epochs_within(seconds, plan.recipe, images) >= enough:
             return size
     return plan.recipe.size
 

@@ -1,4 +1,4 @@
-"""How does a run end in time on a machine that wavers? The plan is revised by the clock, every few seconds.
+"""How does a run end in time on a machine whose speed varies? The plan is revised by the clock, every few seconds.
 
 The learning rate then falls evenly in time, whatever the machine does, and reaches the end of its schedule with the
 last step: a slow stretch costs steps, but never the decay.
@@ -29,7 +29,8 @@ def keep_deadline(
     Args:
         deadline: a time of `clock`.
         pace: as measured before the run.
-        may_extend: whether a plan that would end early is made longer, up to the recipe's `max_epochs`.
+        may_extend: whether a plan that would end early is made longer than it was at first, up to the recipe's
+            `max_epochs`.
         clock: gives the time in seconds.
 
     """
@@ -49,8 +50,10 @@ def keep_deadline(
         left, now = plan.steps - step, clock()
         if not known:
             known.append((now, step, seconds))
-            interval = max(plan.steps_per_interval)
-            longest = max(plan.steps, int(plan.steps * plan.recipe.max_epochs / plan.recipe.epochs))
+            # A tiny first plan has tiny intervals: validation is to take a tenth of the time at most.
+            interval = max(*plan.steps_per_interval, int(10 * pace.validation / pace.step))
+            most = int(plan.steps * plan.recipe.max_epochs / plan.recipe.epochs) if may_extend else 0
+            longest = max(plan.steps, most)
         last, last_step, _ = known[-1]
         # Near the end a few steps are all that is left, and a machine that recovers could take them at once.
         soon = now - last < SECONDS_PER_REVISION and step - last_step <= left / 10
@@ -60,12 +63,14 @@ def keep_deadline(
         while len(known) > 2 and known[1][0] <= now - LONG_WINDOW:
             known.popleft()
         recent = next((one for one in reversed(known) if one[0] <= now - WINDOW), known[0])
-        # A slow stretch is believed when it fills the window, and its end at once, for the same reason.
-        per_step, again, lately = ((seconds - then) / (step - done) for _, done, then in (recent, known[-2], known[0]))
-        per_step, slowdown = min(per_step, again), lately / pace.step
+        # A slow stretch counts only once it fills the window; its end counts at once, for the same reason.
+        per_step, since_last, long = (
+            (seconds - then) / (step - done) for _, done, then in (recent, known[-2], known[0])
+        )
+        per_step, slowdown = min(per_step, since_last), long / pace.step
         steps, intervals = _what_fits(
-            deadline - now - slowdown * pace.evaluation - SECONDS_FOR_REPORT, per_step, slowdown * pace.validation,
-            step - plan.interval_at(step)[0], interval, (longest if may_extend else plan.steps) - step,
+            deadline - now - slowdown * pace.evaluation - min(slowdown, 2.0) * SECONDS_FOR_REPORT, per_step,
+            slowdown * pace.validation, step - plan.interval_at(step)[0], interval, longest - step,
         )  # fmt: skip
         return plan if abs(steps / left - 1) <= TOLERANCE else rescale(plan, step, steps, intervals)
 
@@ -75,7 +80,7 @@ def keep_deadline(
 def _what_fits(
     seconds: float, per_step: float, per_validation: float, begun: int, interval: int, most: int
 ) -> tuple[int, int]:
-    """Return how many steps fit, and in how many intervals of about `interval` steps, of which one has `begun` ones."""
+    """Return how many steps fit, and in how many intervals of about `interval` steps; `begun` of the first are done."""
     steps = (seconds - per_validation * begun / interval) / (per_step + per_validation / interval)
     intervals = max(1, round((begun + min(steps, most)) / interval))
     return max(1, min(most, int((seconds - intervals * per_validation) / per_step))), intervals
@@ -95,7 +100,7 @@ def rescale(plan: Plan, step: int, left: int, intervals: int) -> Plan:
     further = min(intervals - 1, whole - first)
     rest = [round((whole - first) * part / further) for part in range(further + 1)] if further else []
     now, later = float(step), plan.breakpoints_after(float(step))
-    ratio = (left - 0.5) / (later[-1][0] - now)
+    ratio = (left - 0.5) / (later[-1][0] - now) if later else 1.0
     factors = ((now + (at - now) * ratio, factor) for at, factor in later)
     revision = ((now, plan.learning_rate_factor(now)), *factors)
     return replace(

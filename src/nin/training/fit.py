@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.data.images import LabelledImages
-from nin.device import autocast, keep_freed_memory, usable_threads
+from nin.device import autocast, keep_freed_memory, on_device_if_it_fits, usable_threads
 from nin.errors import RunError
 from nin.metrics import top1_accuracy
 from nin.networks.forward import channels_last, compute_logits
@@ -94,8 +94,8 @@ class Training:
         """Train to the end of the plan, or until the network is dead, and yield events as they happen.
 
         Args:
-            revise: called after each step reported with the plan, the steps taken, and the seconds of those taken here;
-                returns the plan to go on with, in which what is done stays as it is.
+            revise: called after each `Step` event with the plan, the steps taken, and the seconds that the steps of
+                this process took; returns the plan to continue with, whose past is unchanged.
 
         """
         while self.step < self.plan.steps:
@@ -109,6 +109,8 @@ class Training:
                 yield self._note(not_finite(self.plan, self.step, validation.validation_loss))
                 return
             yield self.state()
+            if self.step < self.plan.steps:
+                yield from self._revise(revise)
 
     def interrupt(self) -> Trouble:
         """Note that the training was stopped from outside after its last step."""
@@ -174,17 +176,22 @@ class Training:
                     return
             yield Step(self.step, self.epoch, loss, made * self.plan.recipe.batch_size / seconds)
             if self.step < end:
-                revised = revise(self.plan, self.step, self.seconds)
-                if revised is not self.plan:
-                    self.plan = revised
-                    _, end = revised.interval_at(begin)
+                for revision in self._revise(revise):
+                    _, end = revision.plan.interval_at(begin)
                     views = self._views(end)
-                    yield Revision(revised)
+                    yield revision
                 if self.clock() - saved > SECONDS_PER_STATE:
                     yield self.state()
                     saved = self.clock()
             # What the receiver of the events does is not part of the training's time.
             steps_at_sync, total_at_sync, synced = self.step, total, self.clock()
+
+    def _revise(self, revise: Revise) -> Iterator[Revision]:
+        """Go on with the plan that `revise` returns; yield it if it is another one."""
+        revised = revise(self.plan, self.step, self.seconds)
+        if revised is not self.plan:
+            self.plan = revised
+            yield Revision(revised)
 
     def _views(self, end: int) -> Iterator[Views]:
         """Yield what the steps up to `end` see."""
@@ -236,13 +243,6 @@ class Training:
     def _note(self, trouble: Trouble) -> Trouble:
         self.troubles.append(trouble)
         return trouble
-
-
-def on_device_if_it_fits(images: Tensor, device: torch.device) -> Tensor:
-    """Return the images on the device, or where they are if they need more than half of its free memory."""
-    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
-        return images
-    return images.to(device)
 
 
 def seed_for_step(seed: int, step: int) -> int:

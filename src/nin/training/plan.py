@@ -43,7 +43,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         schedule: breakpoints (step, factor) of the learning-rate schedule, with straight lines between them; the
             factors, from 0 to 1, are of the recipe's learning rates.
         revisions: of the schedule during the run: each replaces what came before from its first breakpoint on.
-        thread_changes: during the run, as (step, threads): from which step on the CPU computes in how many.
+        thread_changes: of the number of threads during the run, as (step, threads): from `step` on the CPU computes
+            with `threads`.
         device: where to train.
         precision: "bfloat16" (autocast) or "float32".
         threads: of the CPU, at the start.
@@ -97,7 +98,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             (self.num_classes >= 1, f"num_classes must be 1 or more, not {self.num_classes}"),
             (
                 all(1 <= threads <= MOST_THREADS for threads in (self.threads, *dict(self.thread_changes).values())),
-                f"threads must be from 1 to {MOST_THREADS}, not {self.threads} and {self.thread_changes}",
+                f"threads and thread_changes must be from 1 to {MOST_THREADS}, not {self.threads} and "
+                f"{self.thread_changes}",
             ),
             (_in_order(self.thread_changes), "thread_changes must be in order of their steps"),
         ):
@@ -117,13 +119,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def warm_up_steps(self) -> int:
         """Optimizer steps until the learning rate is highest."""
-        highest = max(factor for _, factor in self.schedule)
-        rising = [self.schedule]  # and the revisions that began before the highest
+        rising, highest = self.schedule, _highest(self.schedule)
         for revision in self.revisions:
-            if revision[0][1] == highest or max(factor for _, factor in revision) < highest:
+            if revision[0][1] == highest or _highest(revision) < highest:  # it began at the highest, or after it
                 break
-            rising.append(revision)
-        return round(next(step for step, factor in rising[-1] if factor == highest))
+            rising, highest = revision, _highest(revision)
+        return round(next(step for step, factor in rising if factor == highest))
 
     def interval_at(self, step: int) -> tuple[int, int]:
         """Return after how many steps the interval begins, and ends, that goes on after `step` steps."""
@@ -142,7 +143,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return schedule[0][1] if step < schedule[0][0] else schedule[-1][1]
 
     def threads_at(self, step: int) -> int:
-        """Return the number of threads in which the step after `step` steps is computed."""
+        """Return the number of threads for the step after `step` steps."""
         return next((threads for begin, threads in reversed(self.thread_changes) if begin <= step), self.threads)
 
     def schedule_at(self, step: float) -> Schedule:
@@ -161,6 +162,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(
             point for schedule, end in zip(schedules, ends, strict=True) for point in schedule if step < point[0] <= end
         )
+
+
+def _highest(schedule: Schedule) -> float:
+    return max(factor for _, factor in schedule)
 
 
 def _in_order(breakpoints: Sequence[tuple[float, float] | tuple[int, int]]) -> bool:

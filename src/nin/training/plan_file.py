@@ -8,8 +8,8 @@ import msgspec
 
 from nin.errors import OptionError
 from nin.files import read_json
+from nin.training.named_recipes import RECIPES
 from nin.training.plan import Plan
-from nin.training.recipes import RECIPES
 
 
 def read_plan(path: Path) -> Plan:
@@ -40,7 +40,7 @@ def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
     old, recipe = dict(content), dict(content["recipe"])
     sizes = {size for size, _ in recipe.pop("sizes")}
     if len(sizes) > 1 or recipe.pop("erase", 0):
-        raise OptionError("it is of an older version, and several image sizes and erasing are no longer supported")
+        raise OptionError("it is of an older version, whose image sizes or erasing are no longer supported")
     recipe["name"] = {"seed": "d2l"}.get(recipe["name"], recipe["name"])
     recipe |= {"size": sizes.pop(), "muon_learning_rate": recipe.pop("muon")}
     if recipe["name"] in RECIPES:

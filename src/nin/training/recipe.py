@@ -31,7 +31,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dropout: probability of the network's dropout.
         flip: whether each image is mirrored in alternate epochs.
         shift: the most pixels by which an image is shifted, before resizing.
-        reflect: whether the image mirrored at its edge moves in where it is shifted; otherwise black does.
+        reflect: whether shifted images are filled by reflection padding; otherwise with black.
         erase: the side in pixels of a square that is erased from each image, before resizing.
         initialisation: see `nin.networks.initialisation`.
         normalise: whether the training images' mean is subtracted and their standard deviation divided by; otherwise

@@ -13,8 +13,8 @@ from nin.training.recipe import Recipe
 
 RecipeName = Literal["quick", "long", "long-67", "d2l"]
 
-# From how many epochs on which augmentation wins: the more often an image is seen, the more it has to differ
-# (docs/lab-notes.md). The network is NiN2013, or any that takes small images enlarged.
+# Which augmentation from how many epochs on: the more often an image is seen, the more it has to vary
+# (docs/lab-notes.md). Of NiN2013, and of networks that enlarge small images.
 NIN_2013_AUGMENTATION = ((0.0, {"flip": True, "shift": 2}), (14.0, {"flip": True, "shift": 4, "erase": 8}))
 AUGMENTATION = ((0.0, {}), (4.0, {"flip": True}), (8.0, {"flip": True, "shift": 1}), (16.0, {"flip": True, "shift": 2}))
 FEWEST_STEPS = 1500  # of a run whose recipe was made for more images; fewer teach too little (docs/lab-notes.md)
@@ -49,11 +49,18 @@ def long(epochs: float | None = None, network: str = "nin") -> Recipe:
 
 
 def long_67(epochs: float = 24.0, network: str = "nin") -> Recipe:
-    """Return the recipe of the model `fashion-mnist-fast`: longer, at the fastest of the network's sizes.
+    """Return the recipe of the model `fashion-mnist-fast`: longer, at 67x67.
 
     Command: `nin train --recipe long-67 --seed N`. Results: docs/lab-notes.md and the model card.
+
+    Raises:
+        OptionError: the network does not enlarge images.
+
     """
-    return Recipe("long-67", network, find_architecture(network).sizes[0], epochs, flip=True, shift=2)
+    architecture = find_architecture(network)
+    if not architecture.enlarges:
+        raise OptionError(f"the recipe long-67 enlarges images, and {architecture.title} does not; take quick or long")
+    return Recipe("long-67", network, 67, epochs, flip=True, shift=2)
 
 
 def d2l(epochs: float = 10.0, network: str = "nin") -> Recipe:
@@ -102,7 +109,8 @@ def for_images(recipe: Recipe, splits: Splits) -> Recipe:
     """Adapt a named recipe, made for tens of thousands of images, to these.
 
     For few images: smaller batches, so that an epoch has some steps; and more epochs, if the minutes allow them. A
-    network that takes images as they are gets smaller ones as they are. Colour photos are shifted with reflection.
+    network that does not enlarge images trains at their own size where that is smaller. Shifts are an eighth of the
+    side at most, of colour images with reflection padding, and erased squares a quarter.
     """
     images, architecture = len(splits.train), find_architecture(recipe.network)
     batch = 2 ** max(4, round(math.log2(max(1, images / STEPS_PER_EPOCH))))
@@ -110,7 +118,9 @@ def for_images(recipe: Recipe, splits: Splits) -> Recipe:
     longest = max(recipe.max_epochs, FEWEST_STEPS * batch / images)
     side = max(splits.train.images.shape[2:])
     size = recipe.size if architecture.enlarges else max(architecture.smallest_size, min(recipe.size, side))
-    return replace(recipe, batch_size=batch, max_epochs=longest, size=size, reflect=splits.train.channels == 3)
+    shift, erase = min(recipe.shift, side // 8), min(recipe.erase, side // 4)
+    reflect = splits.train.channels == 3
+    return replace(recipe, batch_size=batch, max_epochs=longest, size=size, shift=shift, reflect=reflect, erase=erase)
 
 
 def with_augmentation(recipe: Recipe, augmentation: Augmentation) -> Recipe:
