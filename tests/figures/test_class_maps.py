@@ -51,11 +51,12 @@ def test_cells_of_nin_are_drawn_at_the_centre_of_what_they_see() -> None:
     np.testing.assert_array_equal(maps[:, 0, 0].isnan().numpy(), sees)
 
 
-def test_cells_of_nin_2013_are_drawn_at_the_centre_of_what_they_see_and_the_first_is_cut_at_the_edge() -> None:
+def test_cells_of_nin_2013_are_drawn_at_the_centre_of_what_they_see_and_reach_the_edges() -> None:
     size, cells, reach = 32, 8, (NIN_2013_CELLS.receptive_field - 1) / 2
     edges = np.array(NIN_2013_CELLS.edges(size, cells)) * size
-    np.testing.assert_allclose(edges, [0, 2.5, 6.5, 10.5, 14.5, 18.5, 22.5, 26.5, 30.5])
-    centres = np.array([0, *(edges[1:-1] + edges[2:]) / 2 - 0.5])  # half of the first cell lies outside
+    np.testing.assert_allclose(edges, [0, 2.5, 6.5, 10.5, 14.5, 18.5, 22.5, 26.5, 32])
+    centres = 4.0 * np.arange(cells)  # of the first cell half lies outside, and the last is drawn wider
+    np.testing.assert_allclose((edges[1:-2] + edges[2:-1]) / 2 - 0.5, centres[1:-1])
     columns = np.arange(size)
     images = torch.zeros(size, 1, size, size, dtype=torch.float64)
     images[range(size), :, :, columns] = math.nan  # NaN reaches every cell that sees it
@@ -100,14 +101,14 @@ def test_cells_are_drawn_and_described_as_the_grid_says() -> None:
     corners = np.asarray(drawn_map(figure.axes[1]).get_coordinates())
     np.testing.assert_allclose(corners[0, :, 0], 4 * np.arange(7) - 0.5)
     footnote = "\n".join(written(figure))
-    assert "the highest of 6×6 cells; their mean is the logit." in footnote
-    assert "4 pixels wide and sees 12.5 on each side of its centre" in footnote
+    assert "The mean of the 6×6 cells is the logit." in footnote
+    assert "Cells are 4 pixels apart and each sees 12.5 pixels on each side of its centre" in footnote
     assert "28×28 pixels" in footnote
     footnote = "\n".join(written(explain(3, ["a.jpg"])))
     assert (
         "the highest of 3×3 cells, whose value is the logit. The maps of an image share one colour scale.\n" in footnote
     )
-    assert "32 pixels wide and sees 97 on each side of its centre" in footnote
+    assert "Cells are 32 pixels apart and each sees 97 pixels on each side of its centre" in footnote
 
 
 def colour(axes: Axes, value: float) -> np.ndarray:
@@ -122,6 +123,7 @@ def test_negative_cells_are_drawn_on_a_scale_that_is_symmetric_around_a_white_ze
         farthest = float(maps[row].abs().max())
         for axes in figure.axes[5 * row + 1 : 5 * row + 4]:
             assert drawn_map(axes).get_clim() == pytest.approx((-farthest, farthest))
+            assert framed_cells(axes) == [], "every cell counts"
             assert (colour(axes, 0.0) > 0.98).all(), "zero is white"
             for value in (0.3 * farthest, farthest):
                 above, below = colour(axes, value), colour(axes, -value)
@@ -133,8 +135,11 @@ def test_negative_cells_are_drawn_on_a_scale_that_is_symmetric_around_a_white_ze
         assert ticks == [f"−{farthest:.1f}", "0", f"{farthest:.1f}"]
         assert bar.get_ylim() == pytest.approx((-farthest, farthest))
     said = written(figure)
+    assert any(
+        "Cells are 4 pixels apart (at the edges narrower or wider) and each sees 13 pixels" in text for text in said
+    )
     assert said.count("for") == said.count("against") == 2
-    assert any("their mean is the logit" in text and "orange against it" in text for text in said)
+    assert any("The mean of the 8×8 cells is the logit." in text and "orange against it" in text for text in said)
     assert texts_are_apart(figure)
 
 

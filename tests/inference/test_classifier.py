@@ -201,7 +201,7 @@ def test_what_averages_its_class_maps_is_explained_by_maps_whose_mean_is_the_log
             assert f"{label} {100 * share:.0f} %" in said
             logit = f"{logits[row, LABELS.index(label)]:z.1f}".replace("-", "−")
             assert f"logit {logit}" in said
-    assert any("the highest of 8×8 cells; their mean is the logit" in text for text in said)
+    assert any("The mean of the 8×8 cells is the logit." in text for text in said)
 
 
 def test_photos_are_explained_under_the_names_of_their_files_or_under_titles_of_ones_own(tmp_path: Path):

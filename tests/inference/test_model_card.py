@@ -62,6 +62,15 @@ def test_without_test_images_the_card_gives_the_figures_of_the_validation_images
     assert "test accuracy" not in page
 
 
+def test_images_of_the_networks_own_size_are_not_resized_and_one_thread_is_one():
+    data = ENVIRONMENT["data"] | {"width": 32, "height": 32}
+    config = replace(CONFIG, preprocessing=Preprocessing(32, (0.3,), (0.4,)))
+    page = model_card(config, RESULT, ENVIRONMENT | {"data": data, "threads": 1})
+    assert "images of 32x32 pixels like those it was trained on,\nor photos, which are made light on dark.\n" in page
+    assert "resized" not in page
+    assert ", 1 thread, 50.0 minutes" in page
+
+
 def test_a_long_list_of_classes_is_cut():
     page = model_card(replace(CONFIG, labels=tuple(f"class {number}" for number in range(1000))), RESULT, ENVIRONMENT)
     assert "class 48, class 49 and 950 more, which `config.json` has." in page

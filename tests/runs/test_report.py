@@ -17,8 +17,8 @@ from nin.data.preprocessing import Preprocessing
 from nin.errors import RunError
 from nin.files import read_json, read_json_lines, write_json, write_json_lines
 from nin.runs.report import render, write_report
+from nin.training.named_recipes import d2l, quick
 from nin.training.plan import Plan, resolve_schedule
-from nin.training.recipes import d2l, quick
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover"]
 FIGURES = {
@@ -59,7 +59,7 @@ def run(tmp_path: Path, drawn: Path) -> Path:
     result = {
         "ended": "finished",
         "troubles": [],
-        "epochs": 2,
+        "epochs": 429 * 256 / 55_000,
         "evaluated": "test",
         "validation_accuracy": 0.9184,
         "temperature": 0.81,
@@ -313,14 +313,51 @@ def test_the_textbooks_recipe_is_told_in_words(run: Path) -> None:
     assert "This run used NVIDIA H200, where that is not promised" in text
     assert "not run from a checkout" in text
     assert "single cell" not in text
-    assert "after 430 steps each time" in text
+    assert "Validation after 430 steps, 3 times" in text
+    assert "Shifts none Erased none Flips none" in text
 
 
 def test_a_plan_made_for_minutes_says_how_to_replay_it(run: Path) -> None:
     change(run / "plan.json", minutes=5.0)
     text = Page(render(run)).text
-    assert "planned to take 5 minutes" in text
+    assert "Epochs 2, in 429 steps; the run was planned to take 5 minutes" in text
     assert "nin train --plan plan.json" in text
+    for other in ("(planned:", "at the start", "during the run"):
+        assert other not in text
+
+
+def test_a_plan_revised_during_the_run_is_told_as_executed_and_as_first_planned(run: Path) -> None:
+    change(run / "plan.json", minutes=5.0, steps_per_interval=[214, 86], revisions=[[[20, 1.0], [300, 0.0]]])
+    change(run / "plan.json", thread_changes=[[40, 1], [90, 2]])
+    change(run / "result.json", epochs=300 * 256 / 55_000)
+    text = Page(render(run)).text
+    for said in (
+        "Epochs 1.4, in 300 steps (planned: 2); the run was planned to take 5 minutes",
+        "Validation after 86 to 214 steps, 2 times",
+        "linear warm-up from 0 over the first 20 % of the steps planned at the start, then linear decay to 0; revised "
+        "1 time during the run",
+        "Device cpu, 2 threads, changed 2 times during the run ( plan.json )",
+    ):
+        assert said in text
+    change(run / "result.json", ended="interrupted", epochs=150 * 256 / 55_000)
+    assert "interrupted after 0.698 of 1.4 epochs" in Page(render(run)).text
+
+
+def test_augmentation_is_told_in_words(run: Path) -> None:
+    recipe = read_json(run / "plan.json")["recipe"] | {"shift": 2, "erase": 8}
+    for reflect, filled in ((True, "filled by reflection"), (False, "filled with black")):
+        change(run / "plan.json", recipe=recipe | {"reflect": reflect})
+        text = Page(render(run)).text
+        assert f"Shifts each image by up to 2 pixels, at random, {filled} Erased" in text
+        assert "Erased a square of 8×8 pixels in each image, filled with the mean colour Flips" in text
+
+
+def test_images_are_said_to_be_resized_only_if_they_are(run: Path) -> None:
+    assert "The network takes them resized to 67×67 pixels." in Page(render(run)).text
+    change_data(run, width=67)
+    assert "resized to 67×67" in Page(render(run)).text, "their height differs"
+    change_data(run, height=67)
+    assert "resized" not in Page(render(run)).text
 
 
 def test_maps_of_one_cell_are_told_apart_from_larger_ones(run: Path) -> None:
@@ -355,7 +392,7 @@ def test_the_largest_value_of_a_map_is_the_logit_of_nin(run: Path) -> None:
         "one number from each map, here the largest, and that is the logit of the class",
         "AlexNet, VGG-11 and NiN, layer by layer, for images of 1 × 224 × 224, the textbook’s size. A shape is",
         "AlexNet, VGG-11 and NiN side by side", "NiN has none, and ends in a global pool of its class maps.",
-        "the framed cell is the highest, which alone is the logit.", "Last ReLU left out in training",
+        "The framed cell is the highest, which alone is the logit.", "Last ReLU left out in training",
     ):  # fmt: skip
         assert said in text
 
@@ -366,13 +403,13 @@ def test_the_mean_of_a_map_is_the_logit_of_nin_2013_which_has_no_last_relu_to_le
     for said in (
         "NiN2013 on Fashion-MNIST",
         "one number from each map, here its mean, and that is the logit of the class",
-        "AlexNet, VGG-11 and NiN2013, layer by layer, for images of 3 × 224 × 224, the textbook’s size; NiN2013 for "
-        "3 × 32 × 32. A shape is",
+        "AlexNet and VGG-11 for images of 3 × 224 × 224 (the textbook’s size), NiN2013 for 3 × 32 × 32, layer by "
+        "layer. A shape is",
         "AlexNet, VGG-11 and NiN2013 side by side", "NiN2013 has none, and ends in a global pool of its class maps.",
-        "the framed cell is the highest, and the mean of all cells is the logit.",
+        "blue is evidence for the class, orange against it. The mean of the cells is the logit.",
     ):  # fmt: skip
         assert said in text
-    for other in ("the largest", "alone is the logit", "Last ReLU", "single cell"):
+    for other in ("the largest", "framed", "Last ReLU", "single cell"):
         assert other not in text
 
 
@@ -510,7 +547,7 @@ def test_a_file_cut_short_is_named(run: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "unused"),
     [
-        ("plan.json", {"num_classes", "schedule", "revisions"}),
+        ("plan.json", {"num_classes", "schedule", "revisions", "thread_changes"}),
         ("result.json", {"evaluated"}),
         ("evaluation.json", set()),
         ("environment.json", set()),

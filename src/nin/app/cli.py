@@ -73,8 +73,9 @@ def run_command(arguments: list[str]) -> int:
 def share_the_machine() -> None:
     """Let OpenMP's threads spin only briefly while they wait, where the user has not decided; before torch is imported.
 
-    A thread that spins holds the core which the thread that it waits for may need. Beside one busy process, training on
-    two cores is a quarter faster so, and alone 2 % slower (`benchmarks/waiting.py`, docs/lab-notes.md).
+    A thread that spins holds the core which the thread that it waits for may need. Beside one busy process,
+    this makes training on two cores a quarter faster, and alone 2 % slower (`benchmarks/waiting.py`, and
+    docs/lab-notes.md).
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "1000"

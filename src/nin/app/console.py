@@ -18,7 +18,7 @@ from nin.training.events import Event, Revision, State, Step, Trouble, Validatio
 from nin.training.fit import Training
 
 SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
-WORTH_A_LINE = 0.2  # the change of a plan's steps that is said
+WORTH_A_LINE = 0.2  # relative change in the number of steps that is worth a line
 WIDTH = 300  # of tables, where no terminal sets one
 
 

@@ -23,8 +23,8 @@ EVALUATED = (
     "images if there is neither."
 )
 AUGMENTATION = (
-    "how training images vary: by all that the recipe says; without flips, where a mirrored image is of another class, "
-    "as letters are; or not at all."
+    "full: all that the recipe has (flips, shifts, erased squares); no-flip: without flips, for images whose mirror "
+    "image is of another class, such as letters; none."
 )
 FIT = "how photos are made square: padded with the mean colour of their border, cropped to the centre, or stretched."
 VALIDATION = "share of the images held out for validation, unless SOURCE has such a split."
@@ -46,8 +46,9 @@ class Train:
         hint(
             "NAME",
             "quick",
-            "quick: minutes. long: NiN at 131x131 with class maps of 3x3 cells, half an hour; nin-2013, two hours. "
-            "long-67: at 67x67, half an hour. d2l: as in Dive into Deep Learning, 224x224, hours on a CPU.",
+            "quick: minutes. long: NiN at 131x131 with class maps of 3x3 cells, half an hour (--network nin-2013: at "
+            "32x32, hours). long-67: NiN at 67x67, half an hour. d2l: as in Dive into Deep Learning, 224x224, hours "
+            "on a CPU.",
         ),
     ] = None
     network: Annotated[str | None, hint("NAME", "nin", NETWORK)] = None
@@ -70,7 +71,7 @@ class Train:
             "fine-tune: start from MODEL's weights with a new last block; keeps its network, sizes and preprocessing.",
         ),
     ] = None
-    augmentation: Annotated[str | None, hint("full|no-flip|none", "full, and no-flip for mnist", AUGMENTATION)] = None
+    augmentation: Annotated[str | None, hint("full|no-flip|none", "full; no-flip for mnist", AUGMENTATION)] = None
     validation: Annotated[float | None, hint("SHARE", "0.1", VALIDATION)] = None
     test: Annotated[float | None, hint("SHARE", "0.1, or 0 for a source that is split", TEST)] = None
     fit: Annotated[str | None, hint("pad|crop|stretch", "pad", FIT)] = None
@@ -123,10 +124,8 @@ class Summary:
 
     name: Annotated[Positional[str | None], hint("NAME", "nin", NETWORK)] = None
     network: Annotated[str | None, hint("NAME", "", "the same as NAME.")] = None
-    size: Annotated[int | None, hint("PIXELS", "its paper's or textbook page's", "side of the images.")] = None
-    channels: Annotated[int | None, hint("N", "its paper's or textbook page's", "1 for grey images, 3 for colour.")] = (
-        None
-    )
+    size: Annotated[int | None, hint("PIXELS", "as in its paper or textbook", "side of the images.")] = None
+    channels: Annotated[int | None, hint("N", "as in its paper or textbook", "1 for grey images, 3 for colour.")] = None
 
 
 @dataclass(frozen=True)

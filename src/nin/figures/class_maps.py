@@ -23,6 +23,7 @@ FOR_AND_AGAINST = LinearSegmentedColormap.from_list(
     "for and against", ["#843400", "#d97914", "#f9cf9b", "#ffffff", "#b9d9f5", "#4c96d6", "#0b4d93"]
 )
 OPACITY = 0.7  # of a map over its image
+OUTLINE = "#9a9a9a"
 # Grey of the image's black, from 0 to 1. Black would make the colours over it look like a zero; and where white is the
 # zero, any dark grey would look like a colour.
 DARKEST, DARKEST_UNDER_WHITE = 0.35, 0.6
@@ -30,16 +31,20 @@ DARKEST, DARKEST_UNDER_WHITE = 0.35, 0.6
 
 @dataclass(frozen=True)
 class Scale:
-    """The colours of class maps, from the value `lowest`, which is 0 or -`highest`, to `highest`."""
+    """The colours of class maps, up to the value `highest`, and whether there are colours for negative values."""
 
-    colours: str | Colormap
-    lowest: float
     highest: float
+    signed: bool
 
     @property
-    def signed(self) -> bool:
-        """Whether there are colours for negative values."""
-        return self.lowest < 0
+    def lowest(self) -> float:
+        """The value of the first colour: as far below 0 as `highest` is above, or 0."""
+        return -self.highest if self.signed else 0.0
+
+    @property
+    def colours(self) -> str | Colormap:
+        """The colours as matplotlib takes them."""
+        return FOR_AND_AGAINST if self.signed else EVIDENCE
 
     @property
     def darkest(self) -> float:
@@ -109,7 +114,9 @@ def draw_class_map(
     size: int,
     scale: Scale,
 ) -> None:
-    """Draw a class map over its image in pale grey, cell by cell without interpolation, and frame the highest cell.
+    """Draw a class map over its image in pale grey, cell by cell without interpolation.
+
+    Where the highest cell is the logit, it has a frame.
 
     Args:
         axes: where to draw; one unit is a pixel of the image.
@@ -128,7 +135,8 @@ def draw_class_map(
         columns, rows, class_map.float().numpy(force=True), cmap=scale.colours, vmin=scale.lowest, vmax=scale.highest,
         alpha=OPACITY, edgecolors="white", linewidth=0.4,
     )  # fmt: skip
-    if class_map.max() > class_map.min():  # in a map of equal cells, none is the highest
+    axes.spines[:].set(visible=True, color=OUTLINE, linewidth=0.6)  # near zero, map and page are equally pale
+    if grid.pool == "max" and class_map.max() > class_map.min():  # in a map of equal cells, none is the highest
         row, column = divmod(int(class_map.argmax()), class_map.shape[1])
         axes.add_patch(
             Rectangle(
@@ -150,7 +158,7 @@ def colour_scale(maps: Float[Tensor, "..."], *, signed: bool) -> Scale:
     """
     farthest = float(maps.abs().max()) if signed else float(maps.max())
     highest = farthest if farthest > 0 else 1.0  # the maps of a dead network are all 0, or NaN
-    return Scale(FOR_AND_AGAINST, -highest, highest) if signed else Scale(EVIDENCE, 0.0, highest)
+    return Scale(highest, signed)
 
 
 def decimal(value: float) -> str:
@@ -160,7 +168,7 @@ def decimal(value: float) -> str:
 
 def draw_key(axes: Axes) -> None:
     """Draw from left to right what the colours of signed maps mean, for maps that have different scales."""
-    _draw_colours(axes, Scale(FOR_AND_AGAINST, -1.0, 1.0), horizontal=True)
+    _draw_colours(axes, Scale(1.0, signed=True), horizontal=True)
     axes.set_xticks([0], ["0"], fontsize=8)
     axes.tick_params(length=2, pad=1.5)
     for place, text, alignment in ((-0.06, "evidence against", "right"), (1.06, "for", "left")):
@@ -190,12 +198,16 @@ def _draw_colours(axes: Axes, scale: Scale, *, horizontal: bool = False) -> None
 def _footnote(grid: CellGrid, size: int, rows: int, columns: int, *, signed: bool) -> str:
     if rows == columns == 1:
         return "A class map of one cell covers the whole image: it shows how strong the evidence is, but not where."
-    reach = (grid.receptive_field - 1) / 2
-    logit = ", whose value is the logit" if grid.pool == "max" else "; their mean is the logit"
+    side = f"{rows}×{columns}"
+    logit = f"Framed: the highest of {side} cells, whose value is the logit."
+    if grid.pool == "avg":
+        logit = f"The mean of the {side} cells is the logit."
     colours = ": blue is for the class, orange against it" if signed else ""
+    widths = size * np.diff(grid.edges(size, columns))
+    at_the_edges = "" if np.allclose(widths, grid.stride) else " (at the edges narrower or wider)"
+    reach = (grid.receptive_field - 1) / 2
     return (
-        f"Framed: the highest of {rows}×{columns} cells{logit}. "
-        f"The maps of an image share one colour scale{colours}.\n"
-        f"A cell is drawn {grid.stride} pixels wide and sees {reach:g} on each side of its centre; "
-        f"the network's input is {size}×{size} pixels."
+        f"{logit} The maps of an image share one colour scale{colours}.\n"
+        f"Cells are {grid.stride} pixels apart{at_the_edges} and each sees {reach:g} pixels on each side of its "
+        f"centre; the network's input is {size}×{size} pixels."
     )

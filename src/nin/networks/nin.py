@@ -15,21 +15,27 @@ SMALLEST_SIZE = 67  # pixels a side; below it the third pool has nothing to pool
 
 
 def mlpconv_block(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+    in_channels: int,
+    out_channels: int | tuple[int, int, int],
+    kernel_size: int,
+    stride: int = 1,
+    padding: int = 0,
 ) -> nn.Sequential:
     """Build an mlpconv block: convolution, ReLU, 1x1 convolution, ReLU, 1x1 convolution, ReLU.
 
     A 1x1 convolution is a fully connected layer applied at every pixel with shared weights, so the block slides a
-    small network over the image instead of a linear filter (section 3.1 of the paper).
+    small network over the image instead of a linear filter (section 3.1 of the paper). `out_channels` is of all three
+    convolutions, or a number for each.
 
-    Shapes: (batch, in_channels, height, width) -> (batch, out_channels, height', width').
+    Shapes: (batch, in_channels, height, width) -> (batch, out_channels of the third, height', width').
     """
+    first, second, third = (out_channels,) * 3 if isinstance(out_channels, int) else out_channels
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding),
+        nn.Conv2d(in_channels, first, kernel_size, stride, padding),
         nn.ReLU(),
-        nn.Conv2d(out_channels, out_channels, kernel_size=1),
+        nn.Conv2d(first, second, kernel_size=1),
         nn.ReLU(),
-        nn.Conv2d(out_channels, out_channels, kernel_size=1),
+        nn.Conv2d(second, third, kernel_size=1),
         nn.ReLU(),
     )
 
@@ -69,12 +75,9 @@ class NiN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if in_channels < 1 or num_classes < 1:
-            raise OptionError(f"NiN needs at least 1 channel and 1 class, not {in_channels} and {num_classes}")
+        check_arguments("NiN", in_channels, num_classes, dropout)
         if global_pool not in ("max", "avg"):
             raise OptionError(f'global_pool must be "max" or "avg", not {global_pool!r}')
-        if not 0 <= dropout < 1:
-            raise OptionError(f"dropout must be from 0 up to, but not including, 1, not {dropout}")
         self.in_channels, self.num_classes = in_channels, num_classes
         self.n1 = mlpconv_block(in_channels, 96, kernel_size=11, stride=4)
         self.m1 = nn.MaxPool2d(kernel_size=3, stride=2)
@@ -102,7 +105,7 @@ class NiN(nn.Module):
             NinError: the wrong rank, channels or dtype, or smaller than 67x67.
 
         """
-        self._check(images)
+        check_images("NiN", images, self.in_channels, SMALLEST_SIZE)
         x = self.m1(self.n1(images))
         x = self.m2(self.n2(x))
         x = self.m3(self.n3(x))
@@ -112,10 +115,20 @@ class NiN(nn.Module):
         """Return the logits, (batch, num_classes): the pooled class maps. Takes and raises what `class_maps` does."""
         return self.flat(self.avg1(self.class_maps(images)))
 
-    def _check(self, images: Tensor) -> None:
-        fits = images.ndim == 4 and images.shape[1] == self.in_channels and min(images.shape[2:]) >= SMALLEST_SIZE
-        if not fits or not images.is_floating_point():
-            raise NinError(
-                f"NiN needs floats of shape (batch, {self.in_channels}, height, width) with height and width at least "
-                f"{SMALLEST_SIZE}, not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
-            )
+
+def check_arguments(title: str, in_channels: int, num_classes: int, dropout: float) -> None:
+    """Check what a NiN of any kind is built with. Raises OptionError for an argument out of its range."""
+    if in_channels < 1 or num_classes < 1:
+        raise OptionError(f"{title} needs at least 1 channel and 1 class, not {in_channels} and {num_classes}")
+    if not 0 <= dropout < 1:
+        raise OptionError(f"dropout must be from 0 up to, but not including, 1, not {dropout}")
+
+
+def check_images(title: str, images: Tensor, in_channels: int, smallest_size: int) -> None:
+    """Check that images are floats of the shape that a NiN takes. Raises NinError with both shapes if not."""
+    fits = images.ndim == 4 and images.shape[1] == in_channels and min(images.shape[2:]) >= smallest_size
+    if not fits or not images.is_floating_point():
+        raise NinError(
+            f"{title} needs floats of shape (batch, {in_channels}, height, width) with height and width at least "
+            f"{smallest_size}, not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
+        )

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nin.errors import NinError, OptionError
+from nin.networks.nin import check_arguments, check_images, mlpconv_block
 
 SMALLEST_SIZE = 8  # pixels a side, with maps of 2x2 cells; smaller images are taken for a mistake
 
@@ -15,9 +15,10 @@ class NiN2013(nn.Module):
     paper leaves to its code, are those of the authors' Caffe definition for CIFAR-10.
     966,986 parameters at 3 channels and 10 classes, 222 million multiply-adds at 32x32.
 
-    The paper does not name its pools. The authors' definition has a max pool after the first block and an average
-    pool after the second, and so have most copies (Caffe, PyTorch, Keras); some have max pools twice. Ours are in the
-    authors' order. Both are 3x3 with stride 2, padded so that they halve the side, and overlap (Krizhevsky 2012).
+    The paper pools by maximum (section 4.1). The authors' definition has a max pool after the first block and an
+    average pool after the second, and so have most copies (Caffe, PyTorch, Keras); some have two max pools. Ours
+    follows the authors' code. Both pools are 3x3 with stride 2, padded so that they halve the side, and overlap
+    (Krizhevsky 2012).
     The last ReLU is left out: with it no logit could be negative, and a class whose map is zero everywhere would get
     no gradient. A class map may therefore be negative, where it speaks against the class.
 
@@ -33,18 +34,15 @@ class NiN2013(nn.Module):
 
     def __init__(self, in_channels: int = 3, num_classes: int = 10, *, dropout: float = 0.5) -> None:
         super().__init__()
-        if in_channels < 1 or num_classes < 1:
-            raise OptionError(f"NiN2013 needs at least 1 channel and 1 class, not {in_channels} and {num_classes}")
-        if not 0 <= dropout < 1:
-            raise OptionError(f"dropout must be from 0 up to, but not including, 1, not {dropout}")
+        check_arguments("NiN2013", in_channels, num_classes, dropout)
         self.in_channels, self.num_classes = in_channels, num_classes
-        self.n1 = mlpconv(in_channels, (192, 160, 96), kernel_size=5)
+        self.n1 = mlpconv_block(in_channels, (192, 160, 96), kernel_size=5, padding=2)
         self.m1 = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         self.dropout1 = nn.Dropout(dropout)
-        self.n2 = mlpconv(96, (192, 192, 192), kernel_size=5)
+        self.n2 = mlpconv_block(96, 192, kernel_size=5, padding=2)
         self.m2 = nn.AvgPool2d(kernel_size=3, stride=2, padding=1)
         self.dropout2 = nn.Dropout(dropout)
-        self.n3 = mlpconv(192, (192, 192, num_classes), kernel_size=3)[:-1]
+        self.n3 = mlpconv_block(192, (192, 192, num_classes), kernel_size=3, padding=1)[:-1]
         self.avg = nn.AdaptiveAvgPool2d((1, 1))
         self.flat = nn.Flatten()
 
@@ -61,7 +59,7 @@ class NiN2013(nn.Module):
             NinError: the wrong rank, channels or dtype, or smaller than 8x8.
 
         """
-        self._check(images)
+        check_images("NiN2013", images, self.in_channels, SMALLEST_SIZE)
         x = self.dropout1(self.m1(self.n1(images)))
         x = self.dropout2(self.m2(self.n2(x)))
         return self.n3(x)
@@ -69,24 +67,3 @@ class NiN2013(nn.Module):
     def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
         """Return the logits, (batch, num_classes): the pooled class maps. Takes and raises what `class_maps` does."""
         return self.flat(self.avg(self.class_maps(images)))
-
-    def _check(self, images: Tensor) -> None:
-        fits = images.ndim == 4 and images.shape[1] == self.in_channels and min(images.shape[2:]) >= SMALLEST_SIZE
-        if not fits or not images.is_floating_point():
-            raise NinError(
-                f"NiN2013 needs floats of shape (batch, {self.in_channels}, height, width) with height and width at "
-                f"least {SMALLEST_SIZE}, not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
-            )
-
-
-def mlpconv(in_channels: int, widths: tuple[int, int, int], kernel_size: int) -> nn.Sequential:
-    """Build an mlpconv block with a width for each of its three convolutions, that keeps height and width."""
-    first, second, third = widths
-    return nn.Sequential(
-        nn.Conv2d(in_channels, first, kernel_size, padding=kernel_size // 2),
-        nn.ReLU(),
-        nn.Conv2d(first, second, kernel_size=1),
-        nn.ReLU(),
-        nn.Conv2d(second, third, kernel_size=1),
-        nn.ReLU(),
-    )

@@ -40,12 +40,15 @@ class CellGrid:
     def edges(self, size: int, cells: int) -> list[float]:
         """Return where the cells begin and end along a side of the input, as `cells` + 1 fractions of it from 0 to 1.
 
-        What lies beyond the edges of the input is cut off.
-        A single cell does not tell one place from another, and takes the whole side.
+        What lies beyond the edges of the input is cut off, and the last cell reaches the edge if less than half a
+        stride is left. A single cell does not tell one place from another, and takes the whole side.
         """
         if cells == 1:
             return [0.0, 1.0]
-        return [min(1.0, max(0.0, (self.start + self.stride * cell) / size)) for cell in range(cells + 1)]
+        pixels = [self.start + self.stride * cell for cell in range(cells + 1)]
+        if size - pixels[-1] < self.stride / 2:
+            pixels[-1] = size
+        return [max(0.0, pixel) / size for pixel in pixels]
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,23 @@ NIN_CELLS = CellGrid(stride=32, start=17.5, receptive_field=195, pool="max", sin
 NIN_2013_CELLS = CellGrid(stride=4, start=-1.5, receptive_field=27, pool="avg", single_up_to=4)
 
 NETWORKS = {
-    "nin": Architecture("NiN", "nin.networks.nin:NiN", 67, 224, (67, 99, 131), cells=NIN_CELLS),
-    "nin-2013": Architecture(
-        "NiN2013", "nin.networks.nin_2013:NiN2013", 8, 32, (32,), enlarges=False, channels=(3, 1), cells=NIN_2013_CELLS
+    "nin": Architecture(
+        "NiN", "nin.networks.nin:NiN", smallest_size=67, default_size=224, sizes=(67, 99, 131), cells=NIN_CELLS
     ),
-    "alexnet": Architecture("AlexNet", "nin.networks.alexnet:AlexNet", 65, 224, (67,)),
-    "vgg": Architecture("VGG-11", "nin.networks.vgg:VGG", 32, 224, (64,)),
+    "nin-2013": Architecture(
+        "NiN2013",
+        "nin.networks.nin_2013:NiN2013",
+        smallest_size=8,
+        default_size=32,
+        sizes=(32,),
+        enlarges=False,
+        channels=(3, 1),
+        cells=NIN_2013_CELLS,
+    ),
+    "alexnet": Architecture("AlexNet", "nin.networks.alexnet:AlexNet", smallest_size=65, default_size=224, sizes=(67,)),
+    "vgg": Architecture("VGG-11", "nin.networks.vgg:VGG", smallest_size=32, default_size=224, sizes=(64,)),
 }
-BASELINES = ("alexnet", "vgg")  # that a figure of the structure shows other networks beside
+BASELINES = ("alexnet", "vgg")  # shown beside a network in the structure figure
 
 
 def find_architecture(name: str) -> Architecture:
@@ -103,7 +115,7 @@ def find_architecture(name: str) -> Architecture:
 
 
 def side_by_side(name: str) -> tuple[str, str, str]:
-    """Return the three networks of a figure of the structure: the baselines, and this one; NiN if it is a baseline."""
+    """Return the networks of the structure figure: the baselines and `name`, or NiN if `name` is a baseline."""
     return *BASELINES, "nin" if name in BASELINES else name
 
 
