@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from nin.data.images import LabelledImages
 from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.figures.style import BLUE, GREY, RED, STYLE, to_png
+from nin.training.named_recipes import d2l, quick
 from nin.training.network import initial_network
 from nin.training.plan import resolve
 from nin.training.recipe import Recipe
-from nin.training.named_recipes import d2l, quick
 
 IMAGES, SEEDS = 256, 5
 PLAIN = replace(d2l(1.0), size=67)

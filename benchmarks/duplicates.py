@@ -14,7 +14,7 @@ import argparse
 import csv
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ from nin.data.load import load_dataset
 from nin.metrics import wilson_interval
 
 FEW = near_equal.FEW
-MODELS = ("fashion-mnist", "fashion-mnist-fast")
+MODELS = {"fashion-mnist": ("fashion-mnist", "fashion-mnist-fast"), "cifar10": ("cifar10",)}  # by their data
 
 
 def main() -> None:
@@ -53,7 +53,8 @@ def main() -> None:
               "pairs that a comparison of all with all does. With one of the two mirrored, "
               f"{mirrored} pairs are nearly equal.", flush=True)  # fmt: skip
     print("\n| model | all test images | without those that have a copy in train | those alone |\n|---|---|---|---|")
-    _print_accuracies(fashion, audit(fashion))
+    for name, splits in (("fashion-mnist", fashion), ("cifar10", cifar)):
+        _print_accuracies(MODELS[name], splits, audit(splits))
     if cifair is not None:
         _print_found(cifair, _test_images(audit(cifar)))
 
@@ -107,12 +108,12 @@ def _mirrored_pairs(splits: Splits) -> int:
     return sum(one != other for one, other in mirrored - straight)
 
 
-def _print_accuracies(splits: Splits, found: Audit) -> None:
-    """Print the accuracies of the models on all test images, on those without a copy in train, and on the others."""
+def _print_accuracies(models: Sequence[str], splits: Splits, found: Audit) -> None:
+    """Print the accuracies of models on all test images, on those without a copy in train, and on the others."""
     test = splits.parts()["test"]
     copied = torch.zeros(len(test), dtype=torch.bool)
     copied[[image.position for image, _ in found.near.held_out["test"]]] = True
-    for name in MODELS:
+    for name in models:
         right = nin.evaluate(nin.load(name), test).probabilities.argmax(dim=1).cpu() == test.labels
         print(f"| {name} | {' | '.join(map(_accuracy, (right, right[~copied], right[copied])))} |", flush=True)
 

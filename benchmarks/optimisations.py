@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.device import autocast, find_device, keep_freed_memory
 from nin.networks.forward import channels_last
+from nin.training.named_recipes import quick
 from nin.training.network import initial_network
 from nin.training.optimizer import Optimizer
 from nin.training.plan import resolve
-from nin.training.named_recipes import quick
 
 ROUNDS, STEPS, BATCH = 7, 15, 128
 VARIANTS = {

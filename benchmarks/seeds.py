@@ -20,10 +20,10 @@ from nin.device import find_device
 from nin.metrics import Evaluation, evaluate_logits, t_interval
 from nin.networks.forward import compute_logits
 from nin.training.fit import Training
+from nin.training.named_recipes import RecipeName, named_recipe
 from nin.training.network import final_network, initial_network
 from nin.training.plan import Plan, resolve
 from nin.training.recipe import Recipe
-from nin.training.named_recipes import RecipeName, named_recipe
 
 
 def main(

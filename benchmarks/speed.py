@@ -24,9 +24,9 @@ from nin.networks.forward import compute_logits
 from nin.runs.environment import processor
 from nin.training.events import Step
 from nin.training.fit import Training
+from nin.training.named_recipes import quick
 from nin.training.network import final_network, initial_network
 from nin.training.plan import resolve
-from nin.training.named_recipes import quick
 
 CPU = find_device("cpu")
 ROUNDS = 7

@@ -304,12 +304,19 @@ if __name__ == "__main__":
 # --- Loading ---
 
 
-@pytest.mark.parametrize(("name", "size"), [("fashion-mnist", 131), ("fashion-mnist-fast", 67)])
-def test_the_models_of_the_package_load_by_name(name: str, size: int):
+@pytest.mark.parametrize(
+    ("name", "network", "size", "label"),
+    [
+        ("fashion-mnist", "nin", 131, "T-shirt/top"),
+        ("fashion-mnist-fast", "nin", 67, "T-shirt/top"),
+        ("cifar10", "nin-2013", 32, "airplane"),
+    ],
+)
+def test_the_models_of_the_package_load_by_name(name: str, network: str, size: int, label: str):
     loaded = nin.load(name, device="cpu")
     assert loaded.config.preprocessing.size == size
-    assert loaded.labels[0] == "T-shirt/top"
-    assert repr(loaded).startswith(f"Classifier(nin at {size}x{size}, 10 classes, cpu in ")
+    assert loaded.labels[0] == label
+    assert repr(loaded).startswith(f"Classifier({network} at {size}x{size}, 10 classes, cpu in ")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has cuda")

@@ -113,3 +113,6 @@ def test_the_cards_of_the_package_are_of_their_models():
         assert f'nin.load("{name}")' in page
         assert f"resized to {size}x{size}" in page
         assert "pictures" not in page
+    page = (find_model("cifar10") / "README.md").read_text(encoding="utf-8")
+    assert 'nin.load("cifar10")' in page
+    assert "resized" not in page

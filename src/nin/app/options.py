@@ -10,7 +10,8 @@ from nin.choices import DeviceName, Invert
 from nin.networks.registry import NETWORKS
 
 MODEL = (
-    "fashion-mnist, fashion-mnist-fast, a model folder such as a run's model/, or owner/name on the Hugging Face hub."
+    "fashion-mnist, fashion-mnist-fast, cifar10, a model folder such as a run's model/, or owner/name on the Hugging "
+    "Face hub."
 )
 NETWORK = f"one of {', '.join(NETWORKS)}."
 DEVICE = "auto takes an accelerator when there is one."
