@@ -67,7 +67,7 @@ def test_images_of_the_networks_own_size_are_not_resized_and_one_thread_is_one()
     config = replace(CONFIG, preprocessing=Preprocessing(32, (0.3,), (0.4,)))
     page = model_card(config, RESULT, ENVIRONMENT | {"data": data, "threads": 1})
     assert "images of 32x32 pixels like those it was trained on,\nor photos, which are made light on dark.\n" in page
-    assert "resized" not in page
+    assert "resized to" not in page
     assert ", 1 thread, 50.0 minutes" in page
 
 
@@ -115,4 +115,4 @@ def test_the_cards_of_the_package_are_of_their_models():
         assert "pictures" not in page
     page = (find_model("cifar10") / "README.md").read_text(encoding="utf-8")
     assert 'nin.load("cifar10")' in page
-    assert "resized" not in page
+    assert "resized to" not in page
