@@ -1,13 +1,13 @@
-"""Does the answer depend on the pixels that class maps point at? Deletion and insertion, against two other orders.
+"""Does the answer depend on the pixels that class maps point at? Deletion and insertion, against other orders.
 
     python benchmarks/faithfulness.py docs/faithfulness.png --images 300 --sizes 131 195 259
     python benchmarks/faithfulness.py docs/faithfulness-cifar10.png --images 300 --model cifar10 --source cifar10
 
 removes pixels of test images, and brings them back, in the order of the predicted class's map, in that of Grad-CAM at
-the layer before the last block (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391) and by chance. It prints a
-table and draws the curves. A removed pixel is black in grey images, and of the training images' mean colour in colour
-ones. Intervals are of the mean over the images, 95 %, and differences are taken image by
-image. It decides nothing, so it may look at the test images.
+the layer before the last block (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391), in that of a map of random
+cells, and by chance, pixel by pixel, which makes noise of an image. It prints a table and draws the curves. A removed
+pixel is black in grey images, and of the training images' mean colour in colour ones. Intervals are of the mean over
+the images, 95 %, and differences are taken image by image. It decides nothing, so it may look at the test images.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from nin.files import write
 from nin.inference.classifier import Classifier
 from nin.networks.registry import CellGrid, find_architecture
 
-COLOURS = {"class map": "#0b5c9e", "Grad-CAM": "#1a6e3c", "chance": "#5f5f5f"}
+COLOURS = {"class map": "#0b5c9e", "Grad-CAM": "#1a6e3c", "random map": "#c47f00", "chance": "#5f5f5f"}
 STEPS = 28  # of the curves: each removes or adds 1/28 of the pixels
 
 
@@ -49,6 +49,7 @@ def main(
         raise NinError(f"{model} has no class maps")
     test = load_dataset(source).parts()["test"].first(images)
     found: dict[int, dict[str, Curves]] = {}
+    chance = torch.Generator().manual_seed(0)
     print("| input | cells | accuracy | order | deletion, area (less is better) | insertion, area (more is better) | "
           "deletion, minus the class map's | insertion, minus the class map's |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
@@ -64,6 +65,7 @@ def main(
         orders = {
             "class map": rank_pixels(relevance(maps, grid, size, side)),
             "Grad-CAM": rank_pixels(relevance(grad_cam(classifier, test.images, predicted), grid, size, side)),
+            "random map": rank_pixels(relevance(torch.rand(maps.shape, generator=chance), grid, size, side)),
             "chance": rank_pixels(torch.zeros(len(test), side, side)),
         }
         found[size] = {name: curves(fast, test.images, order) for name, order in orders.items()}
@@ -195,7 +197,7 @@ def draw(found: dict[int, dict[str, Curves]]) -> Figure:
         axes[1, column].set_xlabel("share of the pixels")
     for row in range(2):
         axes[row, 0].set_ylabel("probability of the class")
-    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
