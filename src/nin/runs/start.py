@@ -102,6 +102,7 @@ def new_start(
         )
 
     def fitted(epochs: float | None) -> Recipe:
+        """Return the recipe for a number of epochs, fitted to these images."""
         made, choice = recipe_for(epochs), augmentation or "full"
         if not isinstance(recipe, Recipe):
             made = for_images(made, splits)
