@@ -30,7 +30,8 @@ def main(options: Train) -> int:
         except KeyboardInterrupt:
             progress.print("Stopped before the report was made.")
             raise
-    if 0 < result.epochs < MIN_EPOCHS and result.ended == "finished" and options.epochs is None:
+    for_minutes = options.epochs is None and options.plan is None and options.resume is None
+    if for_minutes and result.ended == "finished" and result.epochs < MIN_EPOCHS:
         print(f"There was time for {result.epochs:.2g} epochs only: for a better model give more minutes, or free the "
               "machine of other work.")  # fmt: skip
     _print_accuracy(result)
