@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from nin.errors import NinError as NinError
     from nin.inference.classifier import Classifier as Classifier
     from nin.inference.classifier import Prediction as Prediction
-    from nin.inference.classifier import load as load
+    from nin.inference.load import load as load
     from nin.metrics import Evaluation as Evaluation
     from nin.networks.alexnet import AlexNet as AlexNet
     from nin.networks.batch_norm import fold as fold
     from nin.networks.batch_norm import with_batch_norm as with_batch_norm
+    from nin.networks.googlenet import GoogLeNet as GoogLeNet
+    from nin.networks.lenet import LeNet as LeNet
     from nin.networks.nin import NiN as NiN
     from nin.networks.nin_2013 import NiN2013 as NiN2013
+    from nin.networks.resnet import ResNet18 as ResNet18
     from nin.networks.vgg import VGG as VGG
     from nin.runs.evaluate import evaluate as evaluate
     from nin.runs.result import Result as Result
@@ -30,19 +33,22 @@ _MODULES = {
     "AlexNet": "networks.alexnet",
     "Classifier": "inference.classifier",
     "Evaluation": "metrics",
+    "GoogLeNet": "networks.googlenet",
     "LabelledImages": "data.images",
+    "LeNet": "networks.lenet",
     "NiN": "networks.nin",
     "NiN2013": "networks.nin_2013",
     "NinError": "errors",
     "Prediction": "inference.classifier",
     "Recipe": "training.recipe",
+    "ResNet18": "networks.resnet",
     "Result": "runs.result",
     "Splits": "data.images",
     "VGG": "networks.vgg",
     "evaluate": "runs.evaluate",
     "fashion_mnist": "data.sources.fashion_mnist",
     "fold": "networks.batch_norm",
-    "load": "inference.classifier",
+    "load": "inference.load",
     "load_dataset": "data.load",
     "train": "runs.train",
     "with_batch_norm": "networks.batch_norm",

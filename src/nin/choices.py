@@ -9,3 +9,5 @@ Invert = Literal["auto", "yes", "no"]
 Fit = Literal["pad", "crop", "stretch"]
 Part = Literal["train", "validation", "test"]
 Augmentation = Literal["full", "no-flip", "none"]
+BatchNorm = Literal["yes", "no", "both"]  # in a comparison
+Size = Literal["fastest", "published"]  # of the images, in a comparison

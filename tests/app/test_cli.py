@@ -54,7 +54,7 @@ def test_help_says_each_default_once(command: str, capsys: pytest.CaptureFixture
         (["summary", "--size", "66"], "from 67x67"),
         (["summary", "--size", "0"], "0"),
         (["summary", "--size", "99999999999999999999"], "99999999999999999999"),
-        (["summary", "--network", "vgg", "--size", "31"], "31x31"),
+        (["summary", "vgg", "--size", "31"], "31x31"),
         (["report", "/nonexistent"], "/nonexistent"),
         (["report"], "RUN"),
         (["predict"], "no photo is given"),

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from nin.app.evaluate import print_evaluation
 from nin.data.images import Splits
-from nin.inference.classifier import Classifier, load
+from nin.inference.classifier import Classifier
 from nin.inference.find_model import find_model
+from nin.inference.load import load
 from nin.metrics import evaluate_logits
 from nin.networks.nin import NiN
 from nin.runs.evaluate import evaluate

@@ -14,7 +14,8 @@ from PIL import Image
 
 from nin.data.photos.preparation import Preparation
 from nin.data.preprocessing import Preprocessing
-from nin.inference.classifier import Classifier, load
+from nin.inference.classifier import Classifier
+from nin.inference.load import load
 from nin.inference.model_folder import Config
 from nin.networks.nin_2013 import NiN2013
 

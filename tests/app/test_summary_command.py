@@ -1,6 +1,7 @@
 """Does `nin summary` print the network, and what its layers cost?"""
 
 import re
+from pathlib import Path
 
 import pytest
 from app.program import Nin
@@ -16,11 +17,13 @@ def test_the_network_and_the_cost_of_its_layers_are_printed(nin: Nin):
     assert re.search(r"total .*1,992,166", answer.stdout)
 
 
-@pytest.mark.parametrize(("network", "parameters"), [("alexnet", "46,764,746"), ("vgg", "128,806,154")])
+@pytest.mark.parametrize(
+    ("network", "parameters"), [("alexnet", "46,764,746"), ("vgg", "128,806,154"), ("googlenet", "5,977,530")]
+)
 def test_other_networks_are_built_without_weights_at_any_size(nin: Nin, network: str, parameters: str):
-    answer = nin("summary", "--network", network)
+    answer = nin("summary", network)
     assert re.search(rf"total .*{parameters}", answer.stdout)
-    assert "at 96x96" in nin("summary", "--network", network, "--size", "96").stdout
+    assert "at 96x96" in nin("summary", network, "--size", "96").stdout
 
 
 def test_a_network_is_printed_at_the_size_and_channels_of_its_paper_or_at_others(nin: Nin):
@@ -28,16 +31,30 @@ def test_a_network_is_printed_at_the_size_and_channels_of_its_paper_or_at_others
     assert (answer.returncode, answer.stderr) == (0, "")
     assert "NiN2013 at 32x32, colour" in answer.stdout
     assert re.search(r"total .*966,986 .*222,486,528", answer.stdout)
-    grey = nin("summary", "--network", "nin-2013", "--channels", "1", "--size", "28").stdout
+    grey = nin("summary", "nin-2013", "--channels", "1", "--size", "28").stdout
     assert "NiN2013 at 28x28, grey" in grey
     assert re.search(r"total .*957,386", grey)
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_networks_are_drawn_side_by_side(nin: Nin, tmp_path: Path, suffix: str):
+    file = tmp_path / f"networks{suffix}"
+    answer = nin("summary", "nin", "resnet18", "--figure", file)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, f"{file}\n", "")
+    content = file.read_bytes()
+    assert content.startswith(b"\x89PNG") if suffix == ".png" else (b"NiN<" in content and b"ResNet-18<" in content)
+    again = nin("summary", "nin", "--figure", file)
+    assert again.returncode == 2
+    assert "needs the name of a new file" in again.stderr
+    assert file.read_bytes() == content
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nin-2014",), "there is no network 'nin-2014': the networks are nin, nin-2013,"),
-        (("nin-2013", "--network", "nin"), "the network is given twice, as nin-2013 and as nin: give it once"),
+        (("nin-2014",), "there is no network 'nin-2014': the networks are lenet, alexnet, vgg, nin, nin-2013,"),
+        (("nin", "--figure", "networks.pdf"), "--figure needs the name of a new file that ends in .svg or .png"),
+        (("no_such_module:net",), "cannot import the network no_such_module:net: ModuleNotFoundError"),
         (("nin-2013", "--channels", "2"), "NiN2013 takes images of 1 or 3 channels, not 2"),
         (("nin-2013", "--size", "7"), "NiN2013 takes images from 8x8 to"),
     ],

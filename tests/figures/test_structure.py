@@ -15,8 +15,10 @@ from torch import nn
 from nin.figures.structure import COLUMN, structure
 from nin.figures.style import to_svg
 from nin.networks.alexnet import AlexNet
+from nin.networks.googlenet import GoogLeNet
 from nin.networks.nin import NiN
 from nin.networks.nin_2013 import NiN2013
+from nin.networks.resnet import ResNet18
 from nin.networks.summary import layers, parameter_count
 from nin.networks.vgg import VGG
 
@@ -159,3 +161,44 @@ def test_the_svg_stands_alone_and_is_the_same_each_time(three: Figure) -> None:
     )  # names of languages, not places
     assert not re.findall(r"<(?:script|image|foreignObject)|@import|data:", markup)
     assert "<path" in markup
+
+
+# --- Blocks with branches ---
+
+
+def test_branches_stand_side_by_side_and_the_block_says_how_they_are_joined() -> None:
+    words = written(draw(GoogLeNet(), ResNet18(), size=96))
+    assert len([text for text in words if text.endswith("inception block, concatenated")]) == 9
+    assert len([text for text in words if text.endswith("residual block, added")]) == 8
+    assert words.count("identity") == 5
+    assert words.count("3×3 (512), stride 2") == words.count("1×1 (512), stride 2") == 1
+    assert {"1×1 (64)", "3×3 (128)", "5×5 (32)", "3×3 max"} <= set(words)
+
+
+def test_what_follows_a_block_has_an_arrow_with_the_shape_of_all_branches() -> None:
+    words = written(draw(GoogLeNet(), size=96))
+    shapes = [text for text in words if re.fullmatch(r"\d+ × \d+ × \d+", text)]
+    assert "256 × 12 × 12" in shapes  # 64 + 128 + 32 + 32 channels
+    assert shapes[-3:] == ["832 × 3 × 3", "1024 × 3 × 3", "1024 × 1 × 1"]
+
+
+@pytest.mark.parametrize("network", [GoogLeNet(), ResNet18()], ids=["googlenet", "resnet18"])
+def test_no_text_leaves_its_column_or_meets_another(network: nn.Module) -> None:
+    figure = draw(network, NiN(), size=96)
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    words = [(text.get_text(), text.get_window_extent()) for text in axes.texts if text.get_text()]
+    assert [(a, b) for i, (a, one) in enumerate(words) for b, two in words[:i] if one.overlaps(two)] == []
+    boxes = [p.get_window_extent() for p in axes.patches if isinstance(p, Rectangle) and p.get_height() > 10]
+    for text, extent in words:
+        around = [box for box in boxes if box.contains((extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2)]
+        assert all(box.x0 < extent.x0 and extent.x1 < box.x1 for box in around), text
+    assert figure.bbox.padded(1).count_contains(Bbox.union([extent for _, extent in words]).corners()) == 4
+
+
+def test_the_legend_takes_more_lines_where_the_figure_is_narrow() -> None:
+    figure = draw(NiN())
+    FigureCanvasAgg(figure).draw()
+    extents = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    assert max(extent.x1 for extent in extents) <= figure.bbox.x1 + 1
+    assert min(extent.x0 for extent in extents) >= figure.bbox.x0 - 1

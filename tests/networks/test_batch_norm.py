@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from nin.networks.alexnet import AlexNet
 from nin.networks.batch_norm import fold, with_batch_norm
+from nin.networks.initialisation import initialise
 from nin.networks.nin import NiN
-from nin.networks.nin_2013 import NiN2013
+from nin.networks.registry import NETWORKS, build_network
 
 
 def trained_variant(network: nn.Module, size: int) -> nn.Module:
@@ -22,8 +22,11 @@ def trained_variant(network: nn.Module, size: int) -> nn.Module:
     return variant
 
 
-@pytest.mark.parametrize(("network", "size"), [(NiN(), 99), (NiN2013(1), 16), (AlexNet(size=67), 67)])
-def test_fold_gives_the_variants_logits_in_the_plain_networks_keys(network: nn.Module, size: int):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fold_gives_the_variants_logits_in_the_plain_networks_keys(name: str):
+    size = NETWORKS[name].smallest_size
+    network = build_network(name, 1, 10, size, final_relu=False, dropout=0.0)
+    initialise(network, "he")
     variant = trained_variant(network, size).eval()
     folded = fold(variant)
     assert list(folded.state_dict()) == list(network.state_dict())

@@ -1,6 +1,7 @@
 """Does the summary tell what really happens in each layer?"""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from torch import nn
 
 from nin.errors import NinError
 from nin.networks.alexnet import AlexNet
+from nin.networks.googlenet import GoogLeNet
 from nin.networks.nin import NiN
-from nin.networks.summary import layers, parameter_count
+from nin.networks.resnet import ResNet18
+from nin.networks.summary import layers, output_shape, parameter_count
 
 
 def test_shapes_are_those_of_a_real_image() -> None:
@@ -79,3 +82,48 @@ def test_the_program_s_default_dtype_and_device_do_not_matter(odd_defaults: None
     for device, dtype in (("cpu", torch.float32), ("cpu", torch.float64), ("meta", torch.bfloat16)):
         network = NiN().to_empty(device=device).to(dtype)
         assert [layer.output_shape for layer in layers(network, 1, 67)] == expected
+
+
+def test_the_branches_of_a_block_are_told_apart() -> None:
+    found = [layer for layer in layers(GoogLeNet(), 1, 64) if layer.block == "b3.0" and layer.kind != "ReLU"]
+    assert {layer.block_kind for layer in found} == {"Inception"}
+    assert [(layer.kind, layer.kernel, layer.branch) for layer in found] == [
+        ("Conv2d", 1, 0),
+        ("Conv2d", 1, 1),
+        ("Conv2d", 3, 1),
+        ("Conv2d", 1, 2),
+        ("Conv2d", 5, 2),
+        ("MaxPool2d", 3, 3),
+        ("Conv2d", 1, 3),
+    ]
+
+
+@pytest.mark.parametrize(("block", "skip"), [("b2.0", "Identity"), ("b3.0", "Conv2d")])
+def test_a_layer_after_a_sum_belongs_to_no_branch(block: str, skip: str) -> None:
+    found = [layer for layer in layers(ResNet18(), 1, 64) if layer.block == block]
+    assert [(layer.kind, layer.branch) for layer in found] == [
+        ("Conv2d", 0),
+        ("ReLU", 0),
+        ("Conv2d", 0),
+        (skip, 1),
+        ("ReLU", None),
+    ]
+
+
+def test_layers_of_a_network_without_blocks_are_in_a_single_line() -> None:
+    found = layers(NiN(), 1, 67)
+    assert {(layer.block, layer.block_kind, layer.branch) for layer in found} == {("", "", 0)}
+    for before, after in pairwise(found):
+        assert after.input_shape == before.output_shape
+
+
+def test_the_output_shape_is_that_of_a_real_image() -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = NiN(num_classes=4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.cat([self.network(images)] * 2, dim=1)
+
+    assert output_shape(Doubled(), 1, 67) == tuple(Doubled().eval()(torch.zeros(1, 1, 67, 67)).shape[1:]) == (8,)

@@ -17,6 +17,7 @@ import tyro
 from nin.app.options import Command
 from nin.app.streams import complain, mute
 from nin.errors import NinError, OptionError
+from nin.networks.registry import import_network, is_import_path
 
 STARTED = time.monotonic()  # before torch is imported, which takes its part of the minutes
 
@@ -66,8 +67,18 @@ def run_command(arguments: list[str]) -> int:
         raise OptionError('an argument is empty: leave it out, or give "." for this folder')
     options = parse(arguments)
     share_the_machine()
+    import_networks(getattr(options, "network", None), *getattr(options, "networks", ()))
     module = importlib.import_module(f"nin.app.{type(options).__name__.lower()}")  # imports torch
     return module.main(options)
+
+
+def import_networks(*names: str | None) -> None:
+    """Import the networks that were named by import path, from this folder too. Raises what `import_network` does."""
+    paths = [name for name in names if name is not None and is_import_path(name)]
+    if paths and os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path takes no Path
+        sys.path.append(os.getcwd())  # noqa: PTH109
+    for path in paths:
+        import_network(path)
 
 
 def share_the_machine() -> None:

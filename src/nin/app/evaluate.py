@@ -8,7 +8,8 @@ from rich.text import Text
 from nin.app.console import Progress, print_table
 from nin.app.options import Evaluate
 from nin.files import write, write_json
-from nin.inference.classifier import Classifier, load
+from nin.inference.classifier import Classifier
+from nin.inference.load import load
 from nin.metrics import Evaluation, classes_to_list
 from nin.runs.evaluate import BATCH, evaluate, images_per_second
 from nin.runs.folder import new_folder, refuse_existing

@@ -6,14 +6,15 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nin.choices import DeviceName, Invert
+from nin.choices import BatchNorm, DeviceName, Invert, Size
 from nin.networks.registry import NETWORKS
 
 MODEL = (
     "fashion-mnist, fashion-mnist-fast, cifar10, a model folder such as a run's model/, or owner/name on the Hugging "
     "Face hub."
 )
-NETWORK = f"one of {', '.join(NETWORKS)}."
+NETWORK = f"one of {', '.join(NETWORKS)}; or another by its import path, as PACKAGE.MODULE:CALLABLE."
+IMPORTED = "the import path of a network that is none of ours, as PACKAGE.MODULE:CALLABLE; its code is run."
 DEVICE = "auto takes an accelerator when there is one."
 SOURCE = (
     "fashion-mnist, cifar10 or mnist; a folder of photos, as DIR/CLASS/PHOTO or DIR/SPLIT/CLASS/PHOTO, or with "
@@ -98,6 +99,7 @@ class Predict:
     invert: Invert = "auto"
     """whether to swap light and dark: auto does where the border is bright, for models of Fashion-MNIST, which is light
     on black."""
+    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
     device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
 
 
@@ -116,17 +118,20 @@ class Evaluate:
     ] = None
     json: bool = False
     """print machine-readable output: one JSON object."""
+    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
     device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Print a network, and what each of its layers does to the shape and costs."""
+    """Print networks, and what each of their layers does to the shape and costs."""
 
-    name: Annotated[Positional[str | None], hint("NAME", "nin", NETWORK)] = None
-    network: Annotated[str | None, hint("NAME", "", "the same as NAME.")] = None
+    networks: Annotated[Positional[tuple[str, ...]], hint("NETWORK...", "nin", NETWORK)] = ()
     size: Annotated[int | None, hint("PIXELS", "as in its paper or textbook", "side of the images.")] = None
     channels: Annotated[int | None, hint("N", "as in its paper or textbook", "1 for grey images, 3 for colour.")] = None
+    figure: Annotated[
+        Path | None, hint("FILE", "", "draw the networks side by side, as a new SVG or PNG, in place of printing them.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,36 @@ class Report:
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """folder of the run."""
+    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
 
 
-Command = Train | Predict | Evaluate | Summary | Data | Report
+@dataclass(frozen=True)
+class Compare:
+    """Train several networks on the same images with the same budget, and write a page of what came of it.
+
+    A comparison that was stopped goes on where it was with the same command; more networks or seeds are added to it.
+    """
+
+    networks: Annotated[Positional[tuple[str, ...]], hint("NETWORK...", "all of ours", NETWORK)] = ()
+    data: Annotated[str, hint("SOURCE", "fashion-mnist", SOURCE)] = "fashion-mnist"
+    minutes: Annotated[float | None, hint("M", "5", "how long each training may take.")] = None
+    epochs: Annotated[float | None, hint("N", "", "passes through the images, instead of --minutes.")] = None
+    seeds: Annotated[int, hint("N", "3", "trainings of each network.")] = 3
+    learning_rates: Annotated[
+        tuple[float, ...],
+        hint(
+            "X...",
+            "1",
+            "factors on the learning rates of the recipe quick; each network's best on the validation images counts.",
+        ),
+    ] = (1.0,)
+    batch_norm: Annotated[
+        BatchNorm, hint("yes|no|both", "yes", "whether to train the batch-norm variants, the plain networks, or both.")
+    ] = "yes"
+    size: Annotated[
+        Size, hint("fastest|published", "fastest", "of the images: the smallest worth training at, or as published.")
+    ] = "fastest"
+    out: Annotated[Path | None, hint("DIR", "runs/comparison", "folder of the comparison.")] = None
+
+
+Command = Train | Compare | Predict | Evaluate | Summary | Data | Report

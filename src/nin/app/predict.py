@@ -16,7 +16,8 @@ from nin.choices import Invert
 from nin.data.photos.photo import find_photos
 from nin.errors import OptionError
 from nin.files import write
-from nin.inference.classifier import Prediction, load
+from nin.inference.classifier import Prediction
+from nin.inference.load import load
 from nin.text import printable
 
 TOP = 3  # labels shown per photo

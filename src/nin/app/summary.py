@@ -1,36 +1,62 @@
-"""How is `nin summary` carried out? Prints a network and the cost of its layers."""
+"""How is `nin summary` carried out? Prints networks and the cost of their layers, or draws them side by side."""
+
+import os
 
 import torch
 from rich.table import Table
+from torch import nn
 
 from nin.app.console import print_table
 from nin.app.options import Summary
 from nin.errors import OptionError
-from nin.networks.registry import build_network, find_architecture
-from nin.networks.summary import layers
+from nin.files import write
+from nin.networks.registry import Architecture, build_network, find_architecture
+from nin.networks.summary import Layer, layers
+
+CLASSES = 10
 
 
 def main(options: Summary) -> int:
-    """Print the network and its table of layers."""
-    if options.name is not None and options.network is not None:
-        raise OptionError(f"the network is given twice, as {options.name} and as {options.network}: give it once")
-    name = options.name or options.network or "nin"
+    """Print each network and its table of layers, or write the figure of them."""
+    file = options.figure
+    if file is not None and (os.path.lexists(file) or file.suffix not in (".svg", ".png")):
+        raise OptionError(f"--figure needs the name of a new file that ends in .svg or .png, not {file}")
+    found = [_built(name, options) for name in options.networks or ("nin",)]
+    if file is None:
+        for architecture, network, size, costs in found:
+            print(network)
+            _print_layers(f"{architecture.title} at {size}x{size}, {_colour(costs)}", costs)
+        return 0
+    from nin.figures.structure import structure  # matplotlib takes time, and a folder that it can write
+    from nin.figures.style import to_png, to_svg
+
+    drawn = structure([(architecture.title, costs) for architecture, _, _, costs in found])
+    write(file, (to_svg if file.suffix == ".svg" else to_png)(drawn))
+    print(file)
+    return 0
+
+
+def _built(name: str, options: Summary) -> tuple[Architecture, nn.Module, int, list[Layer]]:
     architecture = find_architecture(name)
     size = architecture.default_size if options.size is None else options.size
     in_channels = architecture.channels[0] if options.channels is None else options.channels
     with torch.device("meta"):  # shapes are enough
-        network = build_network(name, in_channels, 10, size)
-    found = layers(network, in_channels, size)
-    grey_or_colour = {1: "grey", 3: "colour"}[in_channels]
-    table = Table("layer", "kind", title=f"{architecture.title} at {size}x{size}, {grey_or_colour}")
+        network = build_network(name, in_channels, CLASSES, size)
+    return architecture, network, size, layers(network, in_channels, size)
+
+
+def _colour(costs: list[Layer]) -> str:
+    return {1: "grey", 3: "colour"}[costs[0].input_shape[0]]
+
+
+def _print_layers(title: str, costs: list[Layer]) -> None:
+    table = Table("layer", "kind", title=title)
     for heading in ("output shape", "parameters", "multiply-adds"):
         table.add_column(heading, justify="right", overflow="fold")
-    for layer in found:
+    for layer in costs:
         shape = " x ".join(map(str, layer.output_shape))
         table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
     table.add_section()
-    totals = (sum(layer.parameters for layer in found), sum(layer.multiply_adds for layer in found))
+    totals = (sum(layer.parameters for layer in costs), sum(layer.multiply_adds for layer in costs))
     table.add_row("total", "", "", *(f"{total:,}" for total in totals))
-    print(network)
     print_table(table)
-    return 0

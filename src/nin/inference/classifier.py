@@ -10,13 +10,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from nin.choices import DeviceName, Invert, Precision
+from nin.choices import Invert, Precision
 from nin.data.photos.preparation import prepare
 from nin.device import fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
-from nin.inference.find_model import find_model
 from nin.inference.inputs import batches, read_inputs
-from nin.inference.model_folder import Config, read_folder, save_folder
+from nin.inference.model_folder import Config, save_folder
 from nin.networks.forward import channels_last, evaluating, forward_batches
 from nin.networks.registry import find_architecture
 
@@ -223,27 +222,3 @@ def _titles(inputs: Any, count: int) -> list[str]:
     if len(several) == count and all(isinstance(one, (str, os.PathLike)) for one in several):
         return [Path(one).name for one in several]
     return [f"image {number}" for number in range(1, count + 1)]
-
-
-def load(
-    model: str | os.PathLike[str] = "fashion-mnist", *, device: DeviceName = "auto", precision: Precision | None = None
-) -> Classifier:
-    """Load a classifier: a model of the package, the folder of one, or one of the Hugging Face hub.
-
-    Args:
-        model: "fashion-mnist" (131x131, class maps of 3x3 cells), "fashion-mnist-fast" (67x67, of one cell) or
-            "cifar10" (NiN2013, of 8x8 cells); else a folder, such as a run's `model/`; else, where there is no such
-            folder, the "owner/name" of a model of the hub, which needs `huggingface_hub`.
-        device: "auto" takes an accelerator when there is one.
-        precision: to compute in; default: bf16 where the device has it.
-
-    Raises:
-        ModelError: there is no such model, or it is not one that this package can use, with the reason.
-        OptionError: no such device or precision.
-
-    """
-    where = find_device(device)
-    if precision not in (None, "bfloat16", "float32"):
-        raise OptionError(f"precision must be bfloat16 or float32, not {precision!r}")
-    config, network = read_folder(find_model(model))
-    return Classifier(network, config, device=where, precision=precision)

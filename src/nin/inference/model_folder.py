@@ -25,6 +25,7 @@ from nin.text import printable
 FILES = ("config.json", "model.safetensors", "README.md")
 MAX_BYTES = 2**34  # of model.safetensors; VGG at 4096x4096 would have half of that
 MAX_CONFIG_BYTES = 2**24
+FLOATS, INTEGERS = ("F32", "F16", "BF16"), ("I64",)  # types of stored tensors; batch norms count their batches
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,7 +137,7 @@ def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _read_tensors(path: Path, expected: dict[str, Tensor], sha256: str | None) -> dict[str, Tensor]:
-    """Read exactly the tensors that are expected, as float32; nothing in such a file is executed."""
+    """Read exactly the tensors that are expected, as float32 or int64; nothing in such a file is executed."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path} has {path.stat().st_size:,} bytes, more than any model of this package")
@@ -148,13 +149,15 @@ def _read_tensors(path: Path, expected: dict[str, Tensor], sha256: str | None) -
             tensors: dict[str, Tensor] = {}
             for name, like in expected.items():
                 stored = file.get_slice(name)
-                if tuple(stored.get_shape()) != tuple(like.shape) or stored.get_dtype() not in ("F32", "F16", "BF16"):
+                types = FLOATS if like.is_floating_point() else INTEGERS
+                if tuple(stored.get_shape()) != tuple(like.shape) or stored.get_dtype() not in types:
                     raise ModelError(
                         f"{path}: {name} is {stored.get_dtype()} of {tuple(stored.get_shape())}, and the network of "
-                        f"its config.json needs floats of {tuple(like.shape)}"
+                        f"its config.json needs {'floats' if types is FLOATS else 'integers'} of {tuple(like.shape)}"
                     )
                 # A copy: what the file gives is the file itself, which may change.
-                tensors[name] = file.get_tensor(name).to("cpu", torch.float32, copy=True)
+                dtype = torch.float32 if like.is_floating_point() else torch.int64
+                tensors[name] = file.get_tensor(name).to("cpu", dtype, copy=True)
                 if not tensors[name].isfinite().all():
                     raise ModelError(
                         f"{path}: {name} has numbers that are not finite: it is damaged, or of a training that failed"
@@ -190,7 +193,10 @@ def save_folder(folder: Path, network: nn.Module, config: Config, card: str = ""
     """
     check_is_described(network, config)
     dtype = torch.float16 if half else torch.float32
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else torch.int64).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
     weights = save(tensors, metadata={"format": "pt"})
     # A save that is killed between two renames would leave new labels with old weights: the hash tells.
     described = msgspec.to_builtins(config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}

@@ -22,7 +22,7 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
         OptionError: the network has batch norms already.
 
     """
-    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+    if has_batch_norm(network):
         raise OptionError("the network has batch norms already; give one without")
     variant = copy.deepcopy(network)
     for parent, name, convolution in _children(variant, nn.Conv2d):
@@ -34,6 +34,11 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
             convolution.bias = None
         setattr(parent, name, nn.Sequential(convolution, norm))
     return variant
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Return whether a network has batch norms, of its own or as the batch-norm variant of another."""
+    return any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
 def fold(variant: nn.Module) -> nn.Module:

@@ -1,21 +1,28 @@
 """Which networks are there, by name? A line for each: how to build it, for which images, where its class maps lie.
 
 A network is a callable `(in_channels, num_classes, ...)` that returns an `nn.Module` from images to logits. If it has
-parameters named `size` (of the square images, in pixels), `dropout` or `final_relu`, it is given those too.
+parameters named `size` (of the square images, in pixels), `dropout` or `final_relu`, it is given those too. Others than
+ours are named by their import path, "package.module:callable".
 """
 
 import importlib
 import inspect
+import operator
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from nin.errors import OptionError
+from nin.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
 
 LARGEST_SIZE = 4096  # pixels a side that any network is built for
 OPTIONS = frozenset({"size", "dropout", "final_relu"})
+OWN_SIZE = (
+    64  # pixels a side up to which a network by import path that has no parameter `size` takes images as they are
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,11 @@ NIN_CELLS = CellGrid(stride=32, start=17.5, receptive_field=195, pool="max", sin
 NIN_2013_CELLS = CellGrid(stride=4, start=-1.5, receptive_field=27, pool="avg", single_up_to=4)
 
 NETWORKS = {
+    "lenet": Architecture(
+        "LeNet-5", "nin.networks.lenet:LeNet", smallest_size=12, default_size=28, sizes=(32,), enlarges=False
+    ),
+    "alexnet": Architecture("AlexNet", "nin.networks.alexnet:AlexNet", smallest_size=65, default_size=224, sizes=(67,)),
+    "vgg": Architecture("VGG-11", "nin.networks.vgg:VGG", smallest_size=32, default_size=224, sizes=(32, 64, 96)),
     "nin": Architecture(
         "NiN", "nin.networks.nin:NiN", smallest_size=67, default_size=224, sizes=(67, 99, 131), cells=NIN_CELLS
     ),
@@ -96,22 +108,70 @@ NETWORKS = {
         channels=(3, 1),
         cells=NIN_2013_CELLS,
     ),
-    "alexnet": Architecture("AlexNet", "nin.networks.alexnet:AlexNet", smallest_size=65, default_size=224, sizes=(67,)),
-    "vgg": Architecture("VGG-11", "nin.networks.vgg:VGG", smallest_size=32, default_size=224, sizes=(64,)),
+    "googlenet": Architecture(
+        "GoogLeNet", "nin.networks.googlenet:GoogLeNet", smallest_size=32, default_size=96, sizes=(32, 64, 96)
+    ),
+    "resnet18": Architecture(
+        "ResNet-18", "nin.networks.resnet:ResNet18", smallest_size=32, default_size=96, sizes=(32, 64, 96)
+    ),
 }
 BASELINES = ("alexnet", "vgg")  # shown beside a network in the structure figure
 
 
 def find_architecture(name: str) -> Architecture:
-    """Look up what is known of a network, by its name.
+    """Look up what is known of a network, by its name or import path.
 
     Raises:
-        OptionError: there is no such network.
+        OptionError: there is no such network, or it is an import path that `import_network` has not been given.
 
     """
-    if name not in NETWORKS:
-        raise OptionError(f"there is no network {name!r}: the networks are {', '.join(NETWORKS)}")
-    return NETWORKS[name]
+    known = NETWORKS | _imported
+    if name in known:
+        return known[name]
+    if is_import_path(name):
+        raise OptionError(
+            f"{name} is code that is not ours: if you trust it, name it with --network {name} (nin.load(..., "
+            f"network={name!r}))"
+        )
+    raise OptionError(
+        f"there is no network {name!r}: the networks are {', '.join(NETWORKS)}, or the import path of another, as "
+        "package.module:callable"
+    )
+
+
+def import_network(name: str) -> None:
+    """Import a network by its import path, so that its name is known from then on; leave names of ours alone.
+
+    Importing runs code. So it is only done for a name that the user gave, and never for one that a model brought along.
+
+    Raises:
+        OptionError: it cannot be imported, or is nothing that can be called.
+
+    """
+    if name in _imported or not is_import_path(name):
+        return
+    try:
+        build = _builder(name)
+        parameters = inspect.signature(build).parameters
+    except Exception as error:  # a module runs any code when it is imported
+        reason = printable(str(error).partition("\n")[0])
+        raise OptionError(f"cannot import the network {name}: {type(error).__name__}: {reason}") from error
+    title = name.rpartition(":")[2]
+    size = parameters["size"].default if "size" in parameters else None
+    if isinstance(size, int):
+        _imported[name] = Architecture(title, name, smallest_size=1, default_size=size, sizes=(size,))
+    else:
+        _imported[name] = Architecture(
+            title, name, smallest_size=1, default_size=OWN_SIZE, sizes=(OWN_SIZE,), enlarges=False
+        )
+
+
+_imported: dict[str, Architecture] = {}
+
+
+def is_import_path(name: str) -> bool:
+    """Return whether a name is written as an import path: "package.module:callable"."""
+    return re.fullmatch(r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\.\w+)*", name) is not None
 
 
 def side_by_side(name: str) -> tuple[str, str, str]:
@@ -121,7 +181,7 @@ def side_by_side(name: str) -> tuple[str, str, str]:
 
 def network_options(name: str) -> frozenset[str]:
     """Return which of `OPTIONS` a network can be built with. Raises what `find_architecture` does."""
-    return OPTIONS & set(inspect.signature(_builder(find_architecture(name))).parameters)
+    return OPTIONS & set(inspect.signature(_builder(find_architecture(name).target)).parameters)
 
 
 def build_network(
@@ -147,7 +207,21 @@ def build_network(
         raise OptionError(f"{architecture.title} takes images of {allowed} channels, not {in_channels}")
     options = {"size": size, "final_relu": final_relu, "dropout": dropout}
     taken = {key: value for key, value in options.items() if key in network_options(name)}
-    return _builder(architecture)(in_channels, num_classes, **taken)
+    build = _builder(architecture.target)
+    if name not in _imported:
+        return build(in_channels, num_classes, **taken)
+    from torch import nn  # here, since the command line's options need this file and no torch
+
+    try:
+        network = build(in_channels, num_classes, **taken)
+    except Exception as error:
+        reason = printable(str(error).partition("\n")[0])
+        raise OptionError(
+            f"{name} failed for {in_channels} channels and {num_classes} classes: {type(error).__name__}: {reason}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise OptionError(f"{name} must return a torch.nn.Module, not {type(network).__name__}")
+    return network
 
 
 def head_parameters(name: str, in_channels: int, size: int) -> frozenset[str]:
@@ -155,13 +229,13 @@ def head_parameters(name: str, in_channels: int, size: int) -> frozenset[str]:
 
     Raises what `build_network` does.
     """
-    import torch  # here, since the command line's options need this file and no torch
+    import torch
 
     with torch.device("meta"):  # shapes are enough
         two, three = (build_network(name, in_channels, classes, size).state_dict() for classes in (2, 3))
     return frozenset(key for key in two if two[key].shape != three[key].shape)
 
 
-def _builder(architecture: Architecture) -> Any:
-    module, _, attribute = architecture.target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+def _builder(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return operator.attrgetter(attribute)(importlib.import_module(module))

@@ -17,9 +17,15 @@ class Layer:
         kernel: pixels a side of the kernel; 0 for a layer without one.
         stride: in pixels; 0 for a layer without one.
         padding: in pixels; 0 for a layer without one.
-        output_shape: of one image, without the batch.
+        input_shape: of one image, without the batch.
+        output_shape: the same.
         parameters: the number of its weights and biases.
         multiply_adds: for one image, those on padding included; 0 except for convolutions and dense layers.
+        block: the name of the module that has its own `forward` around this layer, such as a residual block; "" where
+            that is the network itself.
+        block_kind: the name of its class.
+        branch: within the block, which of the parallel branches from its input the layer belongs to, counted from 0;
+            None for a layer that takes what the branches are joined to.
 
     """
 
@@ -28,9 +34,40 @@ class Layer:
     kernel: int
     stride: int
     padding: int
+    input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    block: str
+    block_kind: str
+    branch: int | None
+
+
+class _Branches:
+    """Follows tensors through a block: which branch was each of them made by?"""
+
+    def __init__(self) -> None:
+        self._kept: list[Tensor] = []  # while they live, no other tensor has their id
+        self._input: int | None = None
+        self._made_by: dict[int, int | None] = {}
+        self._count = 0
+
+    def enter(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Begin with the block's input."""
+        self._kept.append(inputs[0])
+        self._input, self._count = id(inputs[0]), 0
+        self._made_by.clear()
+
+    def follow(self, layer_input: Tensor, layer_output: Tensor) -> int | None:
+        """Return the branch of a layer with this input and output."""
+        if id(layer_input) == self._input:
+            branch, self._count = self._count, self._count + 1
+        else:
+            branch = self._made_by.get(id(layer_input))
+        if id(layer_output) != self._input:
+            self._kept.append(layer_output)
+            self._made_by[id(layer_output)] = branch
+        return branch
 
 
 def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
@@ -44,37 +81,67 @@ def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
 
     """
     found: list[Layer] = []
-    meta = copy.deepcopy(network).to(device="meta", dtype=torch.float32).eval()
+    meta = _on_meta(network)
     names = {module: name for name, module in meta.named_modules()}
+    blocks = {name: _Branches() for name, module in meta.named_modules() if name == "" or _is_block(module)}
+    for name, block in blocks.items():
+        meta.get_submodule(name).register_forward_pre_hook(block.enter)
 
     def describe(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        name = names[module]
+        block = max((one for one in blocks if name.startswith(f"{one}.")), key=len, default="")
         found.append(
             Layer(
-                name=names[module],
+                name=name,
                 kind=type(module).__name__,
                 kernel=_first_side(module, "kernel_size"),
                 stride=_first_side(module, "stride"),
                 padding=_first_side(module, "padding"),
+                input_shape=tuple(inputs[0].shape[1:]),
                 output_shape=tuple(output.shape[1:]),
                 parameters=parameter_count(module),
                 multiply_adds=_multiply_adds(module, output),
+                block=block,
+                block_kind=type(meta.get_submodule(block)).__name__ if block else "",
+                branch=blocks[block].follow(inputs[0], output),
             )
         )
 
     for module in meta.modules():
-        if isinstance(module, nn.ReLU):
-            # On the meta device, ReLU makes PyTorch import its compiler: a second, and a temporary folder to write to.
-            module.forward = lambda input: input
         if not list(module.children()):
             module.register_forward_hook(describe)
-    with torch.no_grad():
-        meta(torch.zeros(1, in_channels, size, size, dtype=torch.float32, device="meta"))
+    _forward(meta, in_channels, size)
     return found
+
+
+def output_shape(network: nn.Module, in_channels: int, size: int) -> tuple[int, ...]:
+    """Return the shape of what `network` makes of one image; it is left as it is. Raises what `layers` does."""
+    return tuple(_forward(_on_meta(network), in_channels, size).shape[1:])
 
 
 def parameter_count(network: nn.Module) -> int:
     """Return the number of weights and biases of `network`."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _on_meta(network: nn.Module) -> nn.Module:
+    """Return a copy that computes shapes only."""
+    meta = copy.deepcopy(network).to(device="meta", dtype=torch.float32).eval()
+    for module in meta.modules():
+        if isinstance(module, nn.ReLU):
+            # On the meta device, ReLU makes PyTorch import its compiler: a second, and a temporary folder to write to.
+            module.forward = lambda input: input
+    return meta
+
+
+def _forward(meta: nn.Module, in_channels: int, size: int) -> Tensor:
+    with torch.no_grad():
+        return meta(torch.zeros(1, in_channels, size, size, dtype=torch.float32, device="meta"))
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Return whether a module with others in it joins them by code of its own, and not by a container of PyTorch's."""
+    return bool(list(module.children())) and not type(module).__module__.startswith("torch.nn.")
 
 
 def _multiply_adds(module: nn.Module, output: Tensor) -> int:

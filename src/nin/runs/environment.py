@@ -21,6 +21,12 @@ MOST_UNREADABLE = 100  # photos that could not be read, of which so many are wri
 
 def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
     """Return what `environment.json` holds: command, versions, machine and data of a run."""
+    device = torch.cuda.get_device_name() if plan.device == "cuda" else plan.device
+    return machine(command) | {"device": device, "data": _data(data), "names": data.train.names}
+
+
+def machine(command: str) -> dict[str, Any]:
+    """Return command, time, versions and machine."""
     return {
         "command": printable(command),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -31,10 +37,7 @@ def environment(plan: Plan, data: Splits, command: str) -> dict[str, Any]:
         "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": processor(),
-        "device": torch.cuda.get_device_name() if plan.device == "cuda" else plan.device,
         "threads": torch.get_num_threads(),
-        "data": _data(data),
-        "names": data.train.names,
     }
 
 

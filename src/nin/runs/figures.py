@@ -14,7 +14,7 @@ from nin.figures.images import prediction, sample
 from nin.figures.structure import structure
 from nin.figures.style import to_png, to_svg
 from nin.metrics import Evaluation, most_confident_mistakes
-from nin.networks.registry import NETWORKS, build_network, find_architecture, side_by_side
+from nin.networks.registry import build_network, find_architecture, side_by_side
 from nin.networks.summary import layers
 from nin.runs.evaluate import evaluated_split, with_names
 from nin.runs.result import Result
@@ -52,7 +52,7 @@ def structure_figure(network: str, in_channels: int, num_classes: int) -> Figure
     """Draw a network, or NiN if it is a baseline, beside AlexNet and VGG: each at the size of its paper or textbook."""
     columns: list[Any] = []
     for name in side_by_side(network):
-        architecture = NETWORKS[name]
+        architecture = find_architecture(name)
         with torch.device("meta"):  # shapes are enough: VGG's weights alone would take half a gigabyte
             built = build_network(name, in_channels, num_classes, architecture.default_size)
         columns.append((architecture.title, layers(built, in_channels, architecture.default_size)))

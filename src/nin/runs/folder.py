@@ -54,8 +54,10 @@ def new_folder(folder: Path | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def lock(run: Path) -> Iterator[None]:
+def lock(run: Path, seconds: float = 0) -> Iterator[None]:
     """Keep other processes from working on the same run; the system ends that with the process, however it ends.
+
+    For so many `seconds` it waits for a process that works there.
 
     Raises:
         RunError: another process is working on it.
@@ -63,7 +65,7 @@ def lock(run: Path) -> Iterator[None]:
     """
     held = FileLock(run / ".lock")
     try:
-        held.acquire(blocking=False)
+        held.acquire(timeout=seconds)
     except Timeout as error:
         raise RunError(f"{run} is still running in another process; wait for it, or stop it first") from error
     except (OSError, NotImplementedError):  # a file system without locks, or one that cannot be written: said later

@@ -7,13 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template, UndefinedError
+from jinja2 import Template, UndefinedError
 from markupsafe import Markup
 
 from nin.errors import FileError, RunError
 from nin.files import read_bytes, read_json, read_json_lines, write
 from nin.metrics import classes_to_list
 from nin.networks.registry import find_architecture, network_options, side_by_side
+from nin.page import load_template
 from nin.text import duration
 
 FIGURES = ("sample", "loss", "prediction", "confusion", "reliability", "mistakes")
@@ -72,11 +73,8 @@ def render(folder: Path) -> str:
 
 
 def template() -> Template:
-    """Load the page's template. It escapes whatever it is given, and a name that is missing is an error."""
-    loader = PackageLoader("nin.runs", "")
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters |= {"number": number, "duration": duration, "date": date}
-    return page.get_template("report.html.j2")
+    """Load the page's template."""
+    return load_template("runs", "report.html.j2", {"number": number, "duration": duration, "date": date})
 
 
 # --- Reading what the run left ---
@@ -110,6 +108,11 @@ def read_png(path: Path) -> Png:
     content = read_bytes(path)
     if not (content.startswith(b"\x89PNG\r\n\x1a\n") and content.endswith(b"IEND\xaeB`\x82")):
         raise RunError(f"{path} is not a whole PNG; was it cut short? Train again")
+    return png_of(content)
+
+
+def png_of(content: bytes) -> Png:
+    """Return the figure in the content of a PNG file."""
     width, height = (int.from_bytes(content[start : start + 4]) for start in (16, 20))  # of the header chunk, IHDR
     return Png(f"data:image/png;base64,{b64encode(content).decode()}", width, height)
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 from msgspec.structs import replace
-from torch import Tensor
+from torch import Tensor, nn
 
 from nin.data.images import Splits
 from nin.device import find_device, pytorch_defaults, usable_threads
@@ -18,7 +18,7 @@ from nin.inference.model_card import model_card
 from nin.inference.model_folder import Config, check_is_described, save_folder
 from nin.metrics import evaluate_logits, fit_temperature
 from nin.networks.registry import find_architecture
-from nin.networks.summary import layers, parameter_count
+from nin.networks.summary import layers, output_shape, parameter_count
 from nin.runs import folder as run_folder
 from nin.runs.environment import environment
 from nin.runs.evaluate import evaluate
@@ -115,8 +115,26 @@ def model_config(plan: Plan, data: Splits) -> Config:
     data.check()
     side = max(train.images.shape[2:])
     config = Config(plan.recipe.network, plan.preprocessing, side, train.names, preparation=data.origin.preparation)
-    check_is_described(final_layers(plan), config)
+    network = final_layers(plan)
+    check_is_described(network, config)
+    _check_logits(network, plan)
     return config
+
+
+def _check_logits(network: nn.Module, plan: Plan) -> None:
+    """Check that a network gives a logit for each class, as one that is not ours may not. Raises OptionError."""
+    recipe, channels = plan.recipe, plan.preprocessing.channels
+    images = f"images of {channels} channels and {recipe.size}x{recipe.size} pixels"
+    try:
+        shape = output_shape(network, channels, recipe.size)
+    except Exception as error:
+        reason = printable(str(error).partition("\n")[0])
+        raise OptionError(f"the network {recipe.network} cannot take {images}: {reason}") from error
+    if shape != (plan.num_classes,):
+        raise OptionError(
+            f"the network {recipe.network} must give {plan.num_classes} logits for each of its {images}, and gives "
+            f"values of shape {shape}"
+        )
 
 
 def _follow(training: Training, folder: Path, revise: Revise, on_event: Callable[[Event], None]) -> Ended:

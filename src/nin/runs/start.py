@@ -18,7 +18,7 @@ from nin.data.images import Splits
 from nin.data.load import NAMED, load_dataset
 from nin.data.progress import Progress
 from nin.device import find_device
-from nin.errors import DataError, ModelError
+from nin.errors import DataError, ModelError, OptionError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config, read_folder
 from nin.networks.registry import find_architecture
@@ -61,6 +61,7 @@ def new_start(
     source: Any,
     recipe: str | Recipe | None,
     network: str | None,
+    changes: Mapping[str, Any] | None,
     *,
     epochs: float | None,
     minutes: float | None,
@@ -84,9 +85,10 @@ def new_start(
     preparation = channels = config = start = weights = None
     if init_from is not None:
         config, weights, start = _read_model(init_from)
+        _check_is_theirs(network, config.architecture, init_from)
         network = config.architecture
     recipe_for = choose_recipe(recipe, network)
-    size = recipe_for(epochs).size
+    size = with_changes(recipe_for(epochs), changes).size
     if config is not None:
         size, channels = config.image_size, config.in_channels
         preparation = config.preparation if fit is None else replace(config.preparation, fit=fit)
@@ -107,7 +109,7 @@ def new_start(
         if not isinstance(recipe, Recipe):
             made = for_images(made, splits)
             choice = augmentation or ("full" if splits.origin.flip else "no-flip")
-        made = with_augmentation(made, choice)
+        made = with_changes(with_augmentation(made, choice), changes)
         return made if config is None else replace(made, size=config.preprocessing.size)
 
     preprocessing = None if config is None else config.preprocessing
@@ -116,7 +118,8 @@ def new_start(
     if minutes is None:
         return RunStart(plan, splits, None, weights)
     architecture = find_architecture(plan.recipe.network)
-    sizes = architecture.sizes if architecture.enlarges and recipe in (None, "quick") and config is None else ()
+    free = architecture.enlarges and recipe in (None, "quick") and config is None and "size" not in (changes or {})
+    sizes = architecture.sizes if free else ()
     plan, pace = plan_for_minutes(float(minutes), started, plan, fitted, splits, sizes)
     return RunStart(plan, splits, pace, weights)
 
@@ -132,8 +135,21 @@ def choose_recipe(recipe: str | Recipe | None, network: str | None) -> Callable[
     return lambda epochs: own if epochs is None else replace(own, epochs=epochs)
 
 
+def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None) -> Recipe:
+    """Return the recipe with other values of some fields. Raises OptionError for what no recipe can have."""
+    if strange := sorted(set(changes or {}) - set(Recipe.__struct_fields__)):
+        fields = ", ".join(Recipe.__struct_fields__)
+        raise OptionError(f"a recipe has no field {strange[0]!r} to change: it has {fields}")
+    return replace(recipe, **(changes or {}))
+
+
 def start_again(
-    source: Any, plan: StrPath | None, resume: StrPath | None, seed: int | None, on_progress: Progress
+    source: Any,
+    plan: StrPath | None,
+    resume: StrPath | None,
+    network: str | None,
+    seed: int | None,
+    on_progress: Progress,
 ) -> RunStart:
     """Read the plan of a run, to repeat it, or the plan and state of one to resume; and its images.
 
@@ -149,6 +165,7 @@ def start_again(
         folder, state = path_of(plan).parent, None
         known = replace(read_plan(path_of(plan)), minutes=None)
         known = known if seed is None else replace(known, seed=index(seed))
+    _check_is_theirs(network, known.recipe.network, folder)
     find_device(known.device, "the plan needs it: use a machine that has it, or make a new plan")
     record = read_record(folder)
     if record is None:  # of a checkout before there were others
@@ -169,6 +186,12 @@ def start_again(
 def path_of(path: StrPath) -> Path:
     """Return the path that is meant, which may be bytes behind PathLike."""
     return Path(os.fsdecode(path))
+
+
+def _check_is_theirs(network: str | None, known: str, place: StrPath) -> None:
+    """Check that a network that was named beside a plan or model is its own. Raises OptionError."""
+    if network not in (None, known):
+        raise OptionError(f"the network of {os.fspath(place)} is {known}, not {network}; leave network out, or name it")
 
 
 def _check(

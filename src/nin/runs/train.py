@@ -12,10 +12,11 @@ from nin.data.auditing.audit import Finding
 from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
 from nin.errors import OptionError
+from nin.networks.registry import import_network, is_import_path
 from nin.runs.folder import refuse_existing
 from nin.runs.result import Result
 from nin.runs.run import no_op, run_plan
-from nin.runs.start import RunStart, StrPath, choose_recipe, new_start, path_of, start_again
+from nin.runs.start import RunStart, StrPath, choose_recipe, new_start, path_of, start_again, with_changes
 from nin.training.deadline import keep_deadline
 from nin.training.events import Event
 from nin.training.fit import Revise, Training, keep_plan
@@ -32,6 +33,7 @@ def train(
     *,
     recipe: RecipeName | Recipe | None = None,
     network: str | None = None,
+    changes: Mapping[str, Any] | None = None,
     minutes: float | None = None,
     epochs: float | None = None,
     plan: StrPath | None = None,
@@ -59,7 +61,10 @@ def train(
     Args:
         source: the images, whatever `nin.load_dataset` takes; default: "fashion-mnist", or those of `plan` or `resume`.
         recipe: "quick", "long", "long-67" or "d2l" (see `nin.training.named_recipes`), or a `Recipe`; default: quick.
-        network: a name of `nin.networks.registry`; default: the recipe's, which is NiN for the named ones.
+        network: a name of `nin.networks.registry`, or the import path of another network, as "package.module:callable",
+            which is imported; default: the recipe's, which is NiN for the named ones. With `plan`, `resume` and
+            `init_from` only an import path, which must be theirs.
+        changes: fields of the recipe that are to have other values than it gives them, such as {"dropout": 0.5}.
         minutes: how long the whole call may take: data, measuring, training, evaluation, report.
         epochs: passes through the training images; may be a fraction.
         plan: the `plan.json` of a run, to train the same again. Recipe, network and device are in it, and the seed
@@ -89,15 +94,17 @@ def train(
     started = time.monotonic() if started is None else started
     values = {"recipe": recipe, "network": network, "minutes": minutes, "epochs": epochs, "plan": plan}
     values |= {"resume": resume, "init_from": init_from, "augmentation": augmentation, "validation": validation}
-    values |= {"test": test, "fit": fit, "run": run, "seed": seed, "device": device}
+    values |= {"test": test, "fit": fit, "run": run, "seed": seed, "device": device, "changes": changes}
     given = {name: value for name, value in values.items() if value is not None}
     check_options(given)
-    choose_recipe(recipe, network)(epochs)  # refused now, and not after the data was fetched
+    if network is not None:
+        import_network(network)
+    with_changes(choose_recipe(recipe, network)(epochs), changes)  # refused now, and not after the data was fetched
     folder = None if run is None else path_of(run)
     if folder is not None:
         refuse_existing(folder)
     if plan is not None or resume is not None:
-        start = start_again(source, plan, resume, seed, on_progress)
+        start = start_again(source, plan, resume, network, seed, on_progress)
     else:
         if minutes is None and epochs is None and recipe in (None, "quick"):
             minutes = MINUTES
@@ -105,6 +112,7 @@ def train(
             "fashion-mnist" if source is None else source,
             recipe,
             network,
+            changes,
             epochs=epochs,
             minutes=minutes,
             seed=index(seed or 0),
@@ -158,7 +166,8 @@ def check_options(given: Mapping[str, Any]) -> None:
     lengths = [name for name in ("minutes", "epochs", "plan", "resume") if name in given]
     if len(lengths) > 1:
         raise OptionError(f"{lengths[0]} and {lengths[1]} exclude each other: each says how long to train")
-    for decides, free in (("plan", {"plan", "run", "seed"}), ("resume", {"resume"})):
+    trusted = {"network"} if is_import_path(str(given.get("network", ""))) else set[str]()
+    for decides, free in (("plan", {"plan", "run", "seed"} | trusted), ("resume", {"resume"} | trusted)):
         if decides in given and (decided := sorted(set(given) - free)):
             raise OptionError(f"{decided[0]} cannot be given with {decides}, which decides it; leave it out")
     seed = given.get("seed", 0)
@@ -172,7 +181,7 @@ def check_options(given: Mapping[str, Any]) -> None:
         value = given.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
             raise OptionError(f"{name} must be a number over 0, a million at most, not {value!r}")
-    if "init_from" in given and "network" in given:
+    if "init_from" in given and "network" in given and not trusted:
         raise OptionError("network cannot be given with init_from, whose network it is; leave it out")
     for name in ("plan", "resume", "init_from", "run"):
         if name in given and not isinstance(given[name], (str, PathLike)):

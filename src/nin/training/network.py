@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nin.data.images import LabelledImages
-from nin.networks.batch_norm import fold, with_batch_norm
+from nin.networks.batch_norm import fold, has_batch_norm, with_batch_norm
 from nin.networks.forward import channels_last, compute_logits
 from nin.networks.initialisation import initialise
 from nin.networks.registry import build_network, head_parameters, network_options
@@ -32,12 +32,12 @@ def initial_network(plan: Plan, weights: Mapping[str, Tensor] | None = None) -> 
         network.load_state_dict(
             {name: weights[name] for name in network.state_dict() if name not in head}, strict=False
         )
-    return with_batch_norm(network) if recipe.batch_norm else network
+    return with_batch_norm(network) if _gets_batch_norm(network, recipe) else network
 
 
 def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
     """Return the network to save, in `eval` mode: a copy with batch norm folded and the last ReLU in its place."""
-    folded = fold(network)
+    folded = fold(network) if _gets_batch_norm(_build_on_meta(plan), plan.recipe) else copy.deepcopy(network).eval()
     if trained_without_final_relu(plan.recipe):
         images = _some_of_each(train, IMAGES_FOR_SHIFT).images
         lowest = compute_logits(folded, images, plan.preprocessing).min().item()
@@ -49,9 +49,8 @@ def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.M
 
 def final_layers(plan: Plan) -> nn.Module:
     """Return the layers of the final network, without weights: on the meta device."""
-    with torch.device("meta"):
-        network = _build(plan, final_relu=True)
-        return fold(with_batch_norm(network)) if plan.recipe.batch_norm else network
+    network = _build_on_meta(plan)
+    return fold(with_batch_norm(network)) if _gets_batch_norm(network, plan.recipe) else network
 
 
 def trained_without_final_relu(recipe: Recipe) -> bool:
@@ -81,6 +80,16 @@ def _some_of_each(train: LabelledImages, count: int) -> LabelledImages:
     if len(first.labels.unique()) == len(train.labels.unique()):
         return first
     return train.subset(torch.linspace(0, len(train) - 1, min(count, len(train))).long())
+
+
+def _gets_batch_norm(network: nn.Module, recipe: Recipe) -> bool:
+    """Return whether the plain network is trained as its batch-norm variant: not if it has batch norms of its own."""
+    return recipe.batch_norm and not has_batch_norm(network)
+
+
+def _build_on_meta(plan: Plan) -> nn.Module:
+    with torch.device("meta"):
+        return _build(plan, final_relu=True)
 
 
 def _build(plan: Plan, *, final_relu: bool) -> nn.Module:

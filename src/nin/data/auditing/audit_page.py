@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import PIL.Image
 from jaxtyping import UInt8
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from torch import Tensor
 
 from nin.choices import Part
 from nin.data.auditing.audit import Audit
 from nin.data.auditing.duplicates import Image
 from nin.data.images import LabelledImages, Splits
+from nin.page import load_template
 from nin.text import printable
 
 SHOWN = 200  # pairs and groups
@@ -49,7 +49,8 @@ class Card(NamedTuple):
 def render_audit(audit: Audit, splits: Splits) -> str:
     """Return the page of an audit of these splits."""
     groups = sorted(_groups(audit), key=lambda group: (not group.labels_differ, not group.splits_differ))
-    return _template().render(
+    filters = {"number": "{:,}".format, "text": lambda value: printable(str(value))}
+    return load_template("data/auditing", "audit_page.html.j2", filters).render(
         audit=audit,
         cards=[_card(group, splits.parts()) for group in groups[:SHOWN]],
         groups=len(groups),
@@ -100,10 +101,3 @@ def _shown(pixels: UInt8[Tensor, "channels height width"], image: Image) -> Show
     width, height = (round(side * scale) for side in thumbnail.size)
     source = f"data:image/png;base64,{b64encode(stream.getvalue()).decode()}"
     return Shown(source, width, height, longest <= LARGEST, image)
-
-
-def _template() -> Template:
-    loader = PackageLoader("nin.data.auditing", "")
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters |= {"number": "{:,}".format, "text": lambda value: printable(str(value))}
-    return page.get_template("audit_page.html.j2")

@@ -1,0 +1,93 @@
+"""How is a cell made? In a process of its own, so that its memory can be measured and no crash ends the comparison."""
+
+import contextlib
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from nin.errors import RunError
+from nin.runs.comparing.cell import Inference, Job, Progress, Trained
+from nin.text import printable
+
+_START = "import sys; sys.path[:] = sys.argv[1:]; from nin.runs.comparing.cell_worker import main; main()"
+
+
+def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Trained | Inference:
+    """Do a job in a process of its own.
+
+    Raises:
+        RunError: it failed, with the reason in one line.
+
+    """
+    kind = Inference if job.inference else Trained
+    home = str(Path(__file__).parents[__name__.count(".")])  # that has `nin`
+    paths = [*sys.path, *([] if home in sys.path else [home])]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _START, *paths],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            errors = _Lines(process.stderr)
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(msgspec.json.encode(job) + b"\n")
+                process.stdin.close()
+            for line in _lines(process.stdout):
+                message = msgspec.json.decode(line, type=dict[str, Any])
+                if "failed" in message:
+                    raise RunError(message["failed"])
+                if "done" not in message:
+                    return msgspec.convert(message, kind)
+                on_progress(msgspec.convert(message, Progress))
+            process.wait()
+        finally:
+            process.kill()
+        last = printable(errors.last().decode(errors="replace")) or "it said nothing"
+    killed = "; it was killed, as happens when memory runs out" if process.returncode == -9 else ""
+    raise RunError(f"its process ended with exit code {process.returncode}{killed}: {last}")
+
+
+class _Lines:
+    """Reads a pipe to its end in a thread, and keeps the last line."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._last = b""
+        self._pipe = pipe
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def last(self) -> bytes:
+        self._thread.join()
+        return self._last
+
+    def _read(self) -> None:
+        for line in self._pipe:
+            self._last = line.strip() or self._last
+
+
+def _lines(pipe: IO[bytes]) -> Iterator[bytes]:
+    """Yield lines as they come; on Windows Ctrl-C is met only between two waits."""
+    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in pipe:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            line = lines.get(timeout=0.5)
+            if line is None:
+                return
+            yield line

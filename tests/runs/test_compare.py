@@ -1,0 +1,364 @@
+"""Does a comparison train every network alike, go on where it was stopped, and say what failed?"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from app.program import ENVIRONMENT, PROGRAM, Nin, start
+from data.idx_files import any_idx, write_files
+from synthetic import stripes
+
+from nin.choices import Size
+from nin.errors import OptionError, RunError
+from nin.networks.registry import NETWORKS
+from nin.runs.comparing import compare as compare_module
+from nin.runs.comparing.cell import Cell, Inference, Job, Outcome, Outcomes, Point, Settings, Trained
+from nin.runs.comparing.compare import Watcher, best_factor, compare
+from nin.runs.comparing.comparison_page import write_page
+from nin.runs.comparing.table import rows_of, seconds_to, to_csv
+from nin.runs.environment import machine
+
+QUIET = Watcher(lambda cell, left: None, lambda progress: None, lambda cell, outcome: None)
+NETS = """
+from torch import nn
+import torch
+
+def normed(in_channels, num_classes):
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 8, 5, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, num_classes),
+    )
+
+class Broken(nn.Module):
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.dense = nn.Linear(in_channels, num_classes)
+
+    def forward(self, images):
+        print("not an answer")
+        return self.dense(images.mean(dim=(2, 3)) * (float("nan") if self.training else 1.0))
+
+class Gone(nn.Module):
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.dense = nn.Linear(in_channels, num_classes)
+
+    def forward(self, images):
+        if self.training:
+            import os
+            os._exit(7)
+        return self.dense(images.mean(dim=(2, 3)))
+"""
+
+
+@pytest.fixture(scope="module")
+def stripes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of IDX files with 300 training and 100 test images."""
+    contents: dict[str, bytes] = {}
+    for prefix, images in (("train", stripes(300, seed=1)), ("t10k", stripes(100, seed=2))):
+        contents[f"{prefix}-images-idx3-ubyte"] = any_idx(images.images.squeeze(1).numpy())
+        contents[f"{prefix}-labels-idx1-ubyte"] = any_idx(images.labels.numpy().astype("uint8"))
+    return write_files(tmp_path_factory.mktemp("stripes"), contents, suffix="")
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a module of somebody else's networks."""
+    folder = tmp_path_factory.mktemp("nets")
+    (folder / "others_nets.py").write_text(NETS)
+    return folder
+
+
+def run(folder: Path, *arguments: str | Path, nets: Path) -> subprocess.CompletedProcess[str]:
+    return start("compare", *arguments, "--out", folder, cwd=nets)
+
+
+@pytest.fixture(scope="module")
+def compared(stripes_folder: Path, nets: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Compare LeNet, a network of somebody else, one that dies and one whose process ends; return folder and output."""
+    folder = tmp_path_factory.mktemp("compared") / "comparison"
+    networks = ("lenet", "others_nets:normed", "others_nets:Broken", "others_nets:Gone")
+    options = ("--data", stripes_folder, "--epochs", "2", "--seeds", "1")
+    answer = run(folder, *networks, *options, nets=nets)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    return folder, answer.stdout
+
+
+def test_every_network_is_trained_and_measured(compared: tuple[Path, str]):
+    folder, _ = compared
+    cells = {
+        one["cell"]["network"]: one["outcome"] for one in json.loads((folder / "results.json").read_text())["cells"]
+    }
+    assert list(cells) == ["lenet", "others_nets:normed", "others_nets:Broken", "others_nets:Gone"]
+    for network in ("lenet", "others_nets:normed"):
+        trained, inference = cells[network]["trained"], cells[network]["inference"]
+        assert trained["ended"] == "finished"
+        assert trained["epochs"] == pytest.approx(2, abs=0.2)
+        assert trained["size"] == 28
+        assert trained["test_accuracy"] > 0.3  # chance is 0.25
+        assert 1e8 < trained["peak_memory"] < 1e10
+        assert 1e8 < inference["peak_memory"] < 1e10
+        assert inference["images_per_second"] > 100
+        assert [point["epoch"] for point in trained["curve"]] == sorted(point["epoch"] for point in trained["curve"])
+    # 24x24x1 conv, its norm, and 128 x 4 dense weights
+    assert cells["others_nets:normed"]["trained"]["parameters"] == 8 * 26 + 16 + 4 * 129
+    assert cells["lenet"]["trained"]["parameters"] == 61_706 - 6 * 85
+
+
+def test_a_network_that_fails_is_a_row_that_says_so(compared: tuple[Path, str]):
+    folder, output = compared
+    page = (folder / "comparison.html").read_text()
+    assert "its process ended with exit code 7" in page
+    assert re.search(r"others_nets:Gone.* failed: its process ended with exit code 7", output)
+    assert re.search(r"others_nets:Broken.* failed: nothing can be planned|others_nets:Broken.*dead", output)
+    assert "not trained: " in page or "dead" in page
+
+
+def test_the_page_loads_nothing_and_names_the_command(compared: tuple[Path, str]):
+    folder, _ = compared
+    page = (folder / "comparison.html").read_text()
+    assert "nin compare lenet others_nets:normed" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    lines = (folder / "comparison.csv").read_text().splitlines()
+    assert lines[0].startswith("network,title,batch_norm,")
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "lenet",
+        "others_nets:normed",
+        "others_nets:Broken",
+        "others_nets:Gone",
+    ]
+
+
+def test_what_is_finished_is_not_made_again_and_what_failed_is(
+    compared: tuple[Path, str], stripes_folder: Path, nets: Path
+):
+    folder, _ = compared
+    before = {file: file.stat().st_mtime_ns for file in folder.glob("*.json") if file.stem != "results"}
+    options = ("--data", stripes_folder, "--epochs", "2", "--seeds", "1")
+    answer = run(folder, "lenet", "others_nets:normed", "others_nets:Gone", *options, nets=nets)
+    assert answer.returncode == 0
+    after = {file: file.stat().st_mtime_ns for file in folder.glob("*.json") if file.stem != "results"}
+    assert {file.stem for file in before if after[file] != before[file]} == {"others_nets.Gone-1-0"}
+
+
+def test_a_comparison_that_was_killed_goes_on_where_it_was(stripes_folder: Path, tmp_path: Path):
+    folder = tmp_path / "comparison"
+    arguments = ["compare", "lenet", "nin-2013", "--data", str(stripes_folder), "--epochs", "30", "--seeds", "1"]
+    command = [*PROGRAM, *arguments, "--out", str(folder)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    try:
+        first, second = folder / "lenet-1-0.json", folder / "nin-2013-1-0"
+        deadline = time.monotonic() + 120
+        while not (second / "plan.json").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not second.with_suffix(".json").exists()
+    finished, run_of_first = first.stat().st_mtime_ns, (folder / "lenet-1-0" / "report.html").stat().st_mtime_ns
+    arguments[arguments.index("30")] = "30"
+    answer = start(*arguments, "--out", folder)
+    assert answer.returncode == 0, answer.stderr
+    assert first.stat().st_mtime_ns == finished
+    assert (folder / "lenet-1-0" / "report.html").stat().st_mtime_ns == run_of_first
+    assert json.loads(second.with_suffix(".json").read_text())["trained"]["ended"] == "finished"
+    assert "lenet" not in answer.stdout.splitlines()[0]
+
+
+# --- The order of the cells, with trainings that take no time ---
+
+
+def trained(accuracy: float, **changes: object) -> Trained:
+    values = {
+        "ended": "finished",
+        "troubles": (),
+        "size": 28,
+        "epochs": 2.0,
+        "parameters": 10,
+        "multiply_adds": 100,
+        "validation_accuracy": accuracy,
+        "test_accuracy": accuracy - 0.01,
+        "images_per_second": 5.0,
+        "seconds": 7.0,
+        "peak_memory": 2**28,
+        "curve": (Point(1.0, 1.0, 2.0, 2.0, 0.5), Point(3.0, 2.0, 1.0, None, accuracy)),
+    }
+    return Trained(**(values | changes))
+
+
+SETTINGS = Settings("fashion-mnist", None, 2.0, "fastest")
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Return the list that jobs are put into instead of being done; the best learning rate of LeNet is the second."""
+    done: list[Job] = []
+
+    def pretend(job: Job, on_progress: object) -> Trained | Inference:
+        if job.inference:
+            return Inference(10.0, None)
+        done.append(job)
+        return trained(0.9 if job.changes["learning_rate"] == pytest.approx(0.2) else 0.8)
+
+    monkeypatch.setattr(compare_module, "run_job", pretend)
+    return done
+
+
+def test_other_seeds_have_the_learning_rate_that_is_best_on_validation(jobs: list[Job], tmp_path: Path):
+    left: list[tuple[str, int]] = []
+    watcher = Watcher(lambda cell, many: left.append((cell.name, many)), QUIET.progress, QUIET.outcome)
+    outcomes = compare(["lenet", "nin"], SETTINGS, 3, (1.0, 2.0), "yes", tmp_path / "new", watcher)
+    expected = ["1-0", "2-0", "2-1", "2-2"]
+    assert left == [
+        (f"{network}-{one}", 8 - i)
+        for i, (network, one) in enumerate((network, one) for network in ("lenet", "nin") for one in expected)
+    ]
+    assert [job.changes.get("size") for job in jobs] == [None] * 4 + [67] * 4
+    assert [(job.changes["muon_learning_rate"], job.seed) for job in jobs[:4]] == [
+        (0.05, 0),
+        (0.1, 0),
+        (0.1, 1),
+        (0.1, 2),
+    ]
+    (lenet, nin) = rows_of(outcomes)
+    assert (lenet.factor, lenet.seeds, lenet.validation) == (2.0, 3, pytest.approx(0.9))
+    assert nin.title == "NiN"
+
+
+def test_both_tables_and_published_sizes(jobs: list[Job], tmp_path: Path):
+    settings = Settings("fashion-mnist", 5.0, None, "published")
+    outcomes = compare(["vgg", "resnet18"], settings, 1, (1.0,), "both", tmp_path / "new", QUIET)
+    assert [(cell.network, cell.batch_norm) for cell in outcomes] == [
+        ("vgg", True), ("resnet18", True), ("vgg", False), ("resnet18", False)
+    ]  # fmt: skip
+    assert [job.changes["size"] for job in jobs] == [224, 96, 224, 96]
+    assert [job.changes["batch_norm"] for job in jobs] == [True, True, False, False]
+    page = write_page(tmp_path / "new", settings, outcomes, machine("nin compare")).read_text()
+    assert "Without batch norm" in page
+    assert "5 minutes for each training" in page
+
+
+def test_more_seeds_and_networks_are_added_to_what_is_there(jobs: list[Job], tmp_path: Path):
+    compare(["lenet"], SETTINGS, 1, (1.0,), "yes", tmp_path / "new", QUIET)
+    outcomes = compare(["lenet", "alexnet"], SETTINGS, 2, (1.0,), "yes", tmp_path / "new", QUIET)
+    assert [(job.network, job.seed) for job in jobs] == [("lenet", 0), ("lenet", 1), ("alexnet", 0), ("alexnet", 1)]
+    assert len(outcomes) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"networks": []}, "each network is compared once"),
+        ({"networks": ["lenet", "lenet"]}, "each network is compared once"),
+        ({"networks": ["lenet-5"]}, "there is no network 'lenet-5'"),
+        ({"networks": ["no_such_module:net"]}, "cannot import the network no_such_module:net: ModuleNotFoundError"),
+        ({"seeds": 0}, "seeds must be from 1 to 21, not 0"),
+        ({"learning_rates": ()}, "learning rates are factors"),
+        ({"learning_rates": (1.0, -1.0)}, "not 1.0, -1.0"),
+        ({"learning_rates": (1.0, 1.0)}, "a learning rate is given twice"),
+        ({"settings": Settings("fashion-mnist", 2.0, 2.0, "fastest")}, "either minutes or epochs"),
+        ({"settings": Settings("fashion-mnist", None, None, "fastest")}, "either minutes or epochs"),
+        ({"settings": Settings("fashion-mnist", 0.0, None, "fastest")}, "minutes must be a number over 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_one_line(
+    changes: dict[str, object], said: str, jobs: list[Job], tmp_path: Path
+):
+    given = {"networks": ["lenet"], "settings": SETTINGS, "seeds": 1, "learning_rates": (1.0,), "batch_norm": "yes"}
+    with pytest.raises(OptionError) as caught:
+        compare(**(given | changes), folder=tmp_path / "new", watcher=QUIET)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not jobs
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("size", ["fastest", "published"])
+def test_a_folder_of_another_comparison_or_of_something_else_is_refused(jobs: list[Job], tmp_path: Path, size: Size):
+    folder = tmp_path / "new"
+    compare(["lenet"], SETTINGS, 1, (1.0,), "yes", folder, QUIET)
+    with pytest.raises(RunError, match=r"is a comparison with epochs 2\.0, not 3\.0: name another folder"):
+        compare(["lenet"], Settings("fashion-mnist", None, 3.0, size), 1, (1.0,), "yes", folder, QUIET)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "photo.png").write_bytes(b"")
+    with pytest.raises(RunError, match="is there already"):
+        compare(["lenet"], SETTINGS, 1, (1.0,), "yes", tmp_path / "other", QUIET)
+    assert len(jobs) == 1
+
+
+# --- Rows ---
+
+
+def outcomes_of(*accuracies: float, factor: float = 1.0) -> Outcomes:
+    return {
+        Cell("nin", True, factor, seed): Outcome(trained(accuracy), Inference(10.0 + seed, 2**20 * seed))
+        for seed, accuracy in enumerate(accuracies)
+    }
+
+
+def test_a_row_has_means_and_intervals_over_the_seeds():
+    (row,) = rows_of(outcomes_of(0.90, 0.91, 0.92))
+    assert row.validation == pytest.approx(0.91)
+    assert row.validation_interval == pytest.approx(4.303 * 0.01 / 3**0.5, abs=1e-4)
+    assert row.test == pytest.approx(0.90)
+    assert row.seconds_to_target == 3.0
+    assert row.inference_memory == 2**21
+    assert rows_of(outcomes_of(0.91))[0].validation_interval is None
+
+
+def test_time_to_the_target_is_only_known_where_every_seed_gets_there():
+    assert rows_of(outcomes_of(0.90, 0.89))[0].seconds_to_target is None
+    assert seconds_to(0.5, trained(0.9)) == 1.0
+    assert seconds_to(0.95, trained(0.9)) is None
+
+
+def test_a_dead_training_and_a_failed_one_are_troubles_of_the_row():
+    cells = outcomes_of(0.91)
+    cells[Cell("nin", True, 4.0, 0)] = Outcome(trained(0.1, ended="dead", troubles=("the loss is not finite",)))
+    cells[Cell("nin", True, 8.0, 0)] = Outcome(failed="out of memory")
+    (row,) = rows_of(cells)
+    assert row.factor == 1.0
+    assert row.troubles == (
+        "the loss is not finite (4 times the learning rates, seed 0)",
+        "out of memory (8 times the learning rates, seed 0)",
+    )
+    (alone,) = rows_of({Cell("nin", True, 1.0, 0): Outcome(failed="<b> & more")})
+    assert alone.validation is None
+    assert best_factor("nin", True, {}) is None
+    assert "<b> & more" in to_csv([alone])
+
+
+def test_names_are_text_on_the_page(tmp_path: Path):
+    outcomes = outcomes_of(0.9) | {Cell("lenet", True, 1.0, 0): Outcome(failed="<b> & more")}
+    page = write_page(tmp_path, SETTINGS, outcomes, machine("nin <compare>")).read_text()
+    assert "not trained: &lt;b&gt; &amp; more" in page
+    assert "nin &lt;compare&gt;" in page
+
+
+@pytest.mark.usefixtures("jobs")
+def test_the_command_compares_all_networks_unless_some_are_named(nin: Nin, tmp_path: Path):
+    answer = nin("compare", "--epochs", "1", "--seeds", "1", "--out", tmp_path / "new")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert set(NETWORKS) == {
+        line["network"] for line in json.loads((tmp_path / "new" / "results.json").read_text())["rows"]
+    }
+    assert answer.stdout.endswith(f"page {tmp_path / 'new' / 'comparison.html'}\n")
+
+
+def test_wrong_options_are_one_line(nin: Nin, tmp_path: Path):
+    for options, said in (
+        (("--size", "big"), "fastest"),
+        (("--epochs", "1", "--minutes", "2"), "either minutes or epochs"),
+    ):
+        answer = nin("compare", *options, "--out", tmp_path / "new")
+        assert answer.returncode == 2
+        assert said in answer.stderr
+        assert answer.stderr.count("\n") == 1
+    assert not os.path.lexists(tmp_path / "new")
