@@ -41,12 +41,13 @@ def test_muon_updates_a_convolution_by_a_nearly_orthogonal_matrix_and_sgd_the_re
         torch.testing.assert_close(updates[name], 0.5 * 0.2 * gradient)
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
 @pytest.mark.parametrize("shape", [(8, 3, 3, 3), (32, 2, 3, 3), (16, 16, 1, 1)])
-def test_muon_is_pytorchs_own_for_convolutions(shape: tuple[int, ...]):
+def test_muon_is_pytorchs_own_for_convolutions(shape: tuple[int, ...], weight_decay: float):
     ours = nn.Parameter(torch.randn(shape).to(memory_format=torch.channels_last))
     theirs = nn.Parameter(ours.detach().permute(0, 2, 3, 1).flatten(1).clone())
-    muon = Muon([ours], 0.1, 0.9, torch.bfloat16)
-    reference = torch.optim.Muon([theirs], lr=0.1, momentum=0.9, weight_decay=0.0)
+    muon = Muon([ours], 0.1, 0.9, weight_decay, torch.bfloat16)
+    reference = torch.optim.Muon([theirs], lr=0.1, momentum=0.9, weight_decay=weight_decay)
     for _ in range(3):
         ours.grad = torch.randn(shape)
         theirs.grad = ours.grad.permute(0, 2, 3, 1).flatten(1)

@@ -13,6 +13,7 @@ from nin.training.optimizer import Optimizer
 IMAGES, CLASSES, MOST_STEPS = 64, 10, 1000  # of which only LeNet, whose sigmoids saturate, needs more than 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_learns_64_images_with_random_labels_by_heart(name: str):
     size = max(16, NETWORKS[name].smallest_size)

@@ -221,6 +221,8 @@ def build_network(
         ) from error
     if not isinstance(network, nn.Module):
         raise OptionError(f"{name} must return a torch.nn.Module, not {type(network).__name__}")
+    if any(map(nn.parameter.is_lazy, network.parameters())):
+        raise OptionError(f"{name} has lazy layers, whose shapes are not known yet: give their numbers of inputs")
     return network
 
 

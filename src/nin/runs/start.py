@@ -109,7 +109,7 @@ def new_start(
         if not isinstance(recipe, Recipe):
             made = for_images(made, splits)
             choice = augmentation or ("full" if splits.origin.flip else "no-flip")
-        made = with_changes(with_augmentation(made, choice), changes)
+        made = with_augmentation(with_changes(made, changes), choice)
         return made if config is None else replace(made, size=config.preprocessing.size)
 
     preprocessing = None if config is None else config.preprocessing
@@ -137,9 +137,9 @@ def choose_recipe(recipe: str | Recipe | None, network: str | None) -> Callable[
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None) -> Recipe:
     """Return the recipe with other values of some fields. Raises OptionError for what no recipe can have."""
-    if strange := sorted(set(changes or {}) - set(Recipe.__struct_fields__)):
-        fields = ", ".join(Recipe.__struct_fields__)
-        raise OptionError(f"a recipe has no field {strange[0]!r} to change: it has {fields}")
+    fields = [field for field in Recipe.__struct_fields__ if field not in ("name", "network", "epochs")]
+    if strange := sorted(set(changes or {}) - set(fields)):
+        raise OptionError(f"a recipe has no field {strange[0]!r} to change: it has {', '.join(fields)}")
     return replace(recipe, **(changes or {}))
 
 

@@ -64,7 +64,8 @@ def train(
         network: a name of `nin.networks.registry`, or the import path of another network, as "package.module:callable",
             which is imported; default: the recipe's, which is NiN for the named ones. With `plan`, `resume` and
             `init_from` only an import path, which must be theirs.
-        changes: fields of the recipe that are to have other values than it gives them, such as {"dropout": 0.5}.
+        changes: fields of the recipe that are to have other values than it gives them, such as {"dropout": 0.5};
+            `augmentation` has the last word.
         minutes: how long the whole call may take: data, measuring, training, evaluation, report.
         epochs: passes through the training images; may be a fraction.
         plan: the `plan.json` of a run, to train the same again. Recipe, network and device are in it, and the seed

@@ -28,7 +28,7 @@ class Optimizer:
         rest = [parameter for parameter in network.parameters() if id(parameter) not in ids]
         self.optimizers: list[tuple[torch.optim.Optimizer, float]] = []  # each with its peak learning rate
         if weights:
-            muon = Muon(weights, muon_peak, recipe.momentum, getattr(torch, precision))
+            muon = Muon(weights, muon_peak, recipe.momentum, recipe.muon_weight_decay, getattr(torch, precision))
             self.optimizers.append((muon, muon_peak))
         if rest:
             sgd = torch.optim.SGD(
@@ -66,12 +66,14 @@ class Muon(torch.optim.Optimizer):
     """Muon for the weights of convolutions (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
     Each weight's momentum is replaced by the nearest orthogonal matrix, so that a step changes the layer equally in all
-    directions. Equals `torch.optim.Muon` without weight decay, which takes only matrices and always computes in bf16: a
-    hundred times slower on processors that emulate it.
+    directions. Equals `torch.optim.Muon`, which takes only matrices and always computes in bf16: a hundred times slower
+    on processors that emulate it.
     """
 
-    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float, precision: torch.dtype) -> None:
-        super().__init__(weights, {"lr": lr, "momentum": momentum})
+    def __init__(
+        self, weights: Iterable[Tensor], lr: float, momentum: float, weight_decay: float, precision: torch.dtype
+    ) -> None:
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.precision = precision
 
     @torch.no_grad()
@@ -90,6 +92,7 @@ class Muon(torch.optim.Optimizer):
                 rows = nesterov.permute(0, 2, 3, 1)
                 update = orthogonalise(rows.flatten(1), self.precision)
                 scale = math.sqrt(max(1.0, update.shape[0] / update.shape[1]))
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update.view(rows.shape).permute(0, 3, 1, 2), alpha=-group["lr"] * scale)
 
 

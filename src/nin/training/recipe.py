@@ -23,6 +23,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: the peak learning rate of SGD.
         muon_learning_rate: the peak learning rate of Muon, which updates the weights of convolutions; 0 leaves them to
             SGD.
+        muon_weight_decay: of the weights that Muon updates, decoupled: times the learning rate and the weight, as in
+            `torch.optim.Muon`.
         momentum: Nesterov momentum of both optimizers.
         weight_decay: of the parameters that SGD updates.
         warm_up: fraction of all steps in which the learning rates rise linearly from 0.
@@ -53,6 +55,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_size: int = 256
     learning_rate: float = 0.1
     muon_learning_rate: float = 0.05
+    muon_weight_decay: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warm_up: float = 0.2
@@ -83,6 +86,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("batch_size", 2 if self.batch_norm else 1, 1_000_000),
             ("learning_rate", 0, 1000),
             ("muon_learning_rate", 0, 1000),
+            ("muon_weight_decay", 0, 1),
             ("momentum", 0, 0.9999),
             ("weight_decay", 0, 1),
             ("warm_up", 0, 1),

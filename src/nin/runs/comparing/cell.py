@@ -9,6 +9,9 @@ from nin.choices import Size
 from nin.networks.registry import find_architecture
 from nin.training.named_recipes import quick
 
+# The same for every network and length; the recipe quick has more for more epochs.
+REGULARISATION: dict[str, object] = {"flip": True, "shift": 1, "erase": 0, "dropout": 0.0, "muon_weight_decay": 0.0}
+
 
 class Settings(msgspec.Struct, frozen=True):
     """What all cells of a comparison share; `comparison.json` in its folder.
@@ -45,7 +48,7 @@ class Cell:
         """Return what it changes in the recipe quick."""
         architecture = find_architecture(self.network)
         recipe = quick(network=self.network)
-        changes = {
+        changes = REGULARISATION | {
             "batch_norm": self.batch_norm,
             "learning_rate": recipe.learning_rate * self.factor,
             "muon_learning_rate": recipe.muon_learning_rate * self.factor,

@@ -177,12 +177,14 @@ def _make(folder: Path, cell: Cell, settings: Settings, on_progress: Callable[[P
     )
     try:
         trained = run_job(job, on_progress)
+        assert isinstance(trained, Trained)
+        if trained.ended == "dead":
+            return Outcome(trained)
         inference = run_job(msgspec.structs.replace(job, inference=True), on_progress)
+        assert isinstance(inference, Inference)
+        return Outcome(trained, inference)
     except RunError as error:
         return Outcome(failed=str(error))
-    assert isinstance(trained, Trained)
-    assert isinstance(inference, Inference)
-    return Outcome(trained, inference)
 
 
 def _has_its_own(network: str) -> bool:

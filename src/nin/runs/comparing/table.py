@@ -113,7 +113,7 @@ def _row(network: str, batch_norm: bool, outcomes: Outcomes) -> Row:
         epochs=fmean(one.epochs for one in trained),
         images_per_second=fmean(speeds) if speeds else None,
         training_memory=max((one.peak_memory for one in trained if one.peak_memory is not None), default=None),
-        inference_images_per_second=fmean(one.images_per_second for one in inference),
+        inference_images_per_second=fmean(one.images_per_second for one in inference) if inference else None,
         inference_memory=max((one.peak_memory for one in inference if one.peak_memory is not None), default=None),
         validation=fmean(validation),
         validation_interval=_interval(validation),

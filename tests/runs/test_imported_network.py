@@ -1,0 +1,119 @@
+"""Can a network that is not ours be trained, kept, loaded and trained again, as ours can?"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from msgspec.structs import replace
+from runs.small import RECIPE, blank_figures, tiny_splits, weights
+
+import nin
+from nin.errors import ModelError, OptionError
+from nin.networks import registry
+from nin.networks.batch_norm import has_batch_norm
+from nin.training.plan_file import read_plan
+
+NETS = """
+import torch
+from torch import nn
+
+def lazy(in_channels, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
+
+def other_size(in_channels, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 32**2, num_classes))
+
+def normed(in_channels, num_classes):
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(in_channels, 8, 5, stride=2), nn.BatchNorm2d(8)), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, num_classes),
+    )
+
+def unnormed(in_channels, num_classes, dropout=0.5):
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+        nn.Dropout(dropout), nn.Linear(128, num_classes),
+    )
+
+def maps(in_channels, num_classes):
+    return nn.Conv2d(in_channels, num_classes, 3)
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a module `my_nets` on the path, and forget afterwards what was imported; runs leave blank figures."""
+    folder = tmp_path_factory.mktemp("nets")
+    (folder / "my_nets.py").write_text(NETS)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(registry, "_imported", {})
+    monkeypatch.setattr("nin.runs.run.run_figures", blank_figures)
+
+
+@pytest.mark.parametrize("name", ["my_nets:normed", "my_nets:unnormed"])
+def test_a_model_of_it_gives_in_another_process_what_it_gave_here(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    splits = tiny_splits()
+    result = nin.train(splits, network=name, recipe="quick", epochs=6.0, run=tmp_path / "run")
+    assert has_batch_norm(result.classifier.network) == (name == "my_nets:normed")
+    expected = result.classifier.logits(splits.test.images)
+    monkeypatch.setattr(registry, "_imported", {})  # as in another process
+    with pytest.raises(ModelError, match=f"{name} is code that is not ours: if you trust it, name it with --network"):
+        nin.load(result.folder / "model")
+    found = nin.load(result.folder / "model", network=name, precision="float32").logits(splits.test.images)
+    assert torch.equal(found, expected)
+
+
+def test_its_plan_is_trained_again_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    splits, recipe = tiny_splits(), replace(RECIPE, epochs=0.5)
+    run = nin.train(splits, recipe=recipe, network="my_nets:normed", run=tmp_path / "run").folder
+    plan = run / "plan.json"
+    monkeypatch.setattr(registry, "_imported", {})
+    with pytest.raises(OptionError, match="my_nets:normed is code that is not ours"):
+        nin.train(splits, plan=plan, run=tmp_path / "refused")
+    again = nin.train(splits, plan=plan, network="my_nets:normed", run=tmp_path / "again")
+    assert weights(again.folder) == weights(run)
+    with pytest.raises(OptionError, match="is my_nets:normed, not my_nets:unnormed"):
+        nin.train(splits, plan=plan, network="my_nets:unnormed", run=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("my_nets:maps", r"must give 4 logits for each of its images .* and gives values of shape \(4, 26, 26\)"),
+        ("my_nets:lazy", "my_nets:lazy has lazy layers, whose shapes are not known yet"),
+        ("my_nets:other_size", "the network my_nets:other_size cannot take images of 1 channels and 28x28 pixels"),
+        ("my_nets:missing", "cannot import the network my_nets:missing"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_before_a_folder_is_made(name: str, said: str, tmp_path: Path):
+    with pytest.raises(OptionError, match=said) as caught:
+        nin.train(tiny_splits(), network=name, epochs=1.0, run=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+# --- Changes of a recipe ---
+
+
+def test_changes_reach_the_plan_after_the_recipe_was_fitted_to_the_images(tmp_path: Path):
+    changes = {"dropout": 0.25, "batch_size": 64, "shift": 7, "size": 99, "batch_norm": False}
+    result = nin.train(tiny_splits(), epochs=0.5, changes=changes, run=tmp_path / "run")
+    recipe = read_plan(result.folder / "plan.json").recipe
+    assert {name: getattr(recipe, name) for name in changes} == changes
+    assert result.classifier.config.preprocessing.size == 99
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dropuot": 0.5}, "a recipe has no field 'dropuot' to change: it has size, max_epochs,"),
+        ({"dropout": 2}, "dropout must be from 0 to 0.9999, not 2"),
+        ({"dropout": "much"}, "dropout has the wrong type or value"),
+        ({"network": "vgg"}, "a recipe has no field 'network' to change"),
+    ],
+)
+def test_changes_that_no_recipe_can_have_are_refused_at_once(changes: dict[str, object], said: str, tmp_path: Path):
+    with pytest.raises(OptionError, match=said):
+        nin.train("/nowhere", epochs=1.0, changes=changes, run=tmp_path / "run")
