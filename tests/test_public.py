@@ -15,9 +15,9 @@ def python(program: str) -> str:
 
 def test_every_public_name_loads_from_its_home():
     assert nin.__all__ == [
-        "AlexNet", "Classifier", "Evaluation", "LabelledImages", "NiN", "NiN2013", "NinError", "Prediction", "Recipe",
-        "Result", "Splits", "VGG", "evaluate", "fashion_mnist", "fold", "load", "load_dataset", "train",
-        "with_batch_norm",
+        "AlexNet", "Classifier", "Evaluation", "GoogLeNet", "LabelledImages", "LeNet", "NiN", "NiN2013", "NinError",
+        "Prediction", "Recipe", "ResNet18", "Result", "Splits", "VGG", "evaluate", "fashion_mnist", "fold", "load",
+        "load_dataset", "train", "with_batch_norm",
     ]  # fmt: skip
     for name in nin.__all__:
         assert getattr(nin, name).__name__ == name

@@ -86,6 +86,7 @@ def compared(stripes_folder: Path, nets: Path, tmp_path_factory: pytest.TempPath
     return folder, answer.stdout
 
 
+@pytest.mark.slow
 def test_every_network_is_trained_and_measured(compared: tuple[Path, str]):
     folder, _ = compared
     cells = {
@@ -107,6 +108,7 @@ def test_every_network_is_trained_and_measured(compared: tuple[Path, str]):
     assert cells["lenet"]["trained"]["parameters"] == 61_706 - 6 * 85
 
 
+@pytest.mark.slow
 def test_a_network_that_fails_is_a_row_that_says_so(compared: tuple[Path, str]):
     folder, output = compared
     page = (folder / "comparison.html").read_text()
@@ -116,6 +118,7 @@ def test_a_network_that_fails_is_a_row_that_says_so(compared: tuple[Path, str]):
     assert re.search(r"<strong>Broken</strong>: .*the loss ", page)
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing_and_names_the_command(compared: tuple[Path, str]):
     folder, _ = compared
     page = (folder / "comparison.html").read_text()
@@ -131,6 +134,7 @@ def test_the_page_loads_nothing_and_names_the_command(compared: tuple[Path, str]
     ]
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_made_again_and_what_failed_is(
     compared: tuple[Path, str], stripes_folder: Path, nets: Path
 ):
@@ -143,6 +147,7 @@ def test_what_is_finished_is_not_made_again_and_what_failed_is(
     assert {file.stem for file in before if after[file] != before[file]} == {"others_nets.Gone-1-0"}
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_killed_goes_on_where_it_was(stripes_folder: Path, tmp_path: Path):
     folder = tmp_path / "comparison"
     arguments = ["compare", "lenet", "nin-2013", "--data", str(stripes_folder), "--epochs", "3", "--seeds", "1"]
