@@ -144,7 +144,7 @@ def test_what_is_finished_is_not_made_again_and_what_failed_is(
     answer = run(folder, "lenet", "others_nets:normed", "others_nets:Gone", *options, nets=nets)
     assert answer.returncode == 0
     after = {file: file.stat().st_mtime_ns for file in folder.glob("*.json") if file.stem != "results"}
-    assert {file.stem for file in before if after[file] != before[file]} == {"others_nets.Gone-1-0"}
+    assert {file.stem for file in before if after[file] != before[file]} == {"others_nets--Gone-1-0"}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from nin.app.console import print_table
 from nin.app.options import Compare
+from nin.data.load import NAMED
 from nin.runs.comparing.cell import Cell, Outcome, Progress, Settings
 from nin.runs.comparing.compare import Watcher, compare
 from nin.runs.comparing.comparison_page import write_page
@@ -29,7 +30,8 @@ def main(options: Compare) -> int:
     """Compare networks, and print the table and where the page is."""
     epochs, minutes = options.epochs, options.minutes
     minutes = MINUTES if minutes is None and epochs is None else minutes
-    source = os.path.abspath(options.data) if os.path.exists(options.data) else options.data  # noqa: PTH100, PTH110
+    is_path = options.data not in NAMED and os.path.exists(options.data)  # noqa: PTH110 - it may be no valid path
+    source = os.path.abspath(options.data) if is_path else options.data  # noqa: PTH100
     settings = Settings(source, minutes, epochs, options.size)
     folder = options.out or FOLDER
     with Display(settings) as display:

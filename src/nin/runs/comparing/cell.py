@@ -42,7 +42,8 @@ class Cell:
     @property
     def name(self) -> str:
         """The name of its files."""
-        return f"{self.network.replace(':', '.')}{'' if self.batch_norm else '-plain'}-{self.factor:g}-{self.seed}"
+        network = self.network.replace(":", "--")
+        return f"{network}{'' if self.batch_norm else '-plain'}-{self.factor:g}-{self.seed}"
 
     def changes(self, size: Size) -> dict[str, object]:
         """Return what it changes in the recipe quick."""
