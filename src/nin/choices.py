@@ -11,3 +11,4 @@ Part = Literal["train", "validation", "test"]
 Augmentation = Literal["full", "no-flip", "none"]
 BatchNorm = Literal["yes", "no", "both"]  # in a comparison
 Size = Literal["fastest", "published"]  # of the images, in a comparison
+Format = Literal["onnx", "torch"]  # of an exported model

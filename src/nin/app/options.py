@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nin.choices import BatchNorm, DeviceName, Invert, Size
+from nin.choices import BatchNorm, DeviceName, Format, Invert, Size
 from nin.networks.registry import NETWORKS
 
 MODEL = (
@@ -186,4 +186,27 @@ class Compare:
     out: Annotated[Path | None, hint("DIR", "runs/comparison", "folder of the comparison.")] = None
 
 
-Command = Train | Compare | Predict | Evaluate | Summary | Data | Report
+@dataclass(frozen=True)
+class Export:
+    """Write a model as one file for other software: uint8 images in; probabilities, logits and class maps out.
+
+    Preprocessing, temperature and labels are in the file. It is only written once it gives the model's own labels and
+    probabilities on held-out images.
+    """
+
+    model: Annotated[Positional[str], arg(metavar="MODEL", help=MODEL)]
+    file: Annotated[Positional[Path], arg(metavar="FILE", help="a new file that ends in .onnx, or in .pt2.")]
+    format: Annotated[
+        Format, hint("onnx|torch", "onnx", "ONNX needs the extra [onnx]; torch is a program of torch.export.")
+    ] = "onnx"
+    any_size: bool = False
+    """take images of any size and resize them inside; otherwise of the size of the training images."""
+    int8: bool = False
+    """quantise the network, if that is faster on this machine and costs at most 0.2 points of accuracy."""
+    data: Annotated[
+        str | None, hint("SOURCE", "that of MODEL's run", "images to compare the file with the model on.")
+    ] = None
+    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
+
+
+Command = Train | Compare | Predict | Evaluate | Export | Summary | Data | Report

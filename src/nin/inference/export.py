@@ -1,0 +1,256 @@
+"""How does a model leave? As one file for other software, with preprocessing, temperature and class maps inside."""
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from nin.choices import Format
+from nin.data.progress import Progress, no_progress
+from nin.errors import ModelError, OptionError
+from nin.files import write
+from nin.inference.classifier import Classifier
+from nin.networks.forward import images_per_batch
+from nin.networks.registry import find_architecture
+
+OPSET = 20  # of 2023; ONNX Runtime 1.17 and later read it
+TOLERANCE = 1e-4  # of a probability, between the file and the classifier
+Outputs = Mapping[str, np.ndarray]
+Run = Callable[[np.ndarray], Outputs]
+Shape = tuple[int, int]  # height and width
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an exported file compares with its classifier: on how many images, and the largest difference."""
+
+    images: int
+    difference: float
+
+
+class ExportedModel(nn.Module):
+    """A classifier as a module of tensors: from uint8 images to what `output_names` says.
+
+    Args:
+        classifier: its network is copied.
+        shape: height and width of the images; None for images of any size.
+
+    """
+
+    def __init__(self, classifier: Classifier, shape: Shape | None) -> None:
+        super().__init__()
+        config = classifier.config
+        preprocessing = config.preprocessing
+        grid = find_architecture(config.architecture).cells
+        self.network = copy.deepcopy(classifier.network).to("cpu", memory_format=torch.contiguous_format)
+        self.temperature, self.shape = config.temperature, shape
+        self.pool = None if grid is None else grid.pool
+        self.size = preprocessing.size
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+        self.register_buffer("shift", 255 * mean)
+        self.register_buffer("scale", torch.where(std > 0, 1 / (255 * std), 0.0))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of what `forward` returns."""
+        return ("probabilities", "logits", *(("class_maps",) if self.pool else ()))
+
+    def forward(self, images: UInt8[Tensor, "batch channels height width"]) -> tuple[Tensor, ...]:
+        """Return probabilities (batch, classes), logits (batch, classes) and class maps (batch, classes, h, w)."""
+        x = (images.float() - self.shift) * self.scale
+        if self.shape != (self.size, self.size):
+            # Where an image is enlarged, antialiasing changes nothing.
+            antialias = self.shape is None or max(self.shape) > self.size
+            x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=antialias)
+        if self.pool is None:
+            logits, maps = self.network(x), ()
+        else:
+            class_maps = self.network.class_maps(x)  # pyright: ignore[reportCallIssue] - the registry says it has them
+            logits = class_maps.amax(dim=(2, 3)) if self.pool == "max" else class_maps.mean(dim=(2, 3))
+            maps = (class_maps,)
+        return ((logits / self.temperature).softmax(dim=1), logits, *maps)
+
+
+def export(
+    classifier: Classifier,
+    path: Path,
+    images: UInt8[Tensor, "images channels height width"],
+    *,
+    format: Format = "onnx",
+    any_size: bool = False,
+    on_progress: Progress = no_progress,
+) -> Parity:
+    """Write a classifier as one file that other software runs, after a comparison of both on `images`.
+
+    Args:
+        classifier: in any precision; the file computes in float32.
+        path: of a new file.
+        images: real ones, prepared as the model's.
+        format: "onnx", or "torch" for a program of `torch.export`, which `torch.export.load` reads.
+        any_size: whether the file takes images of any size, and resizes them inside; otherwise of the size of `images`.
+        on_progress: called while the images are compared.
+
+    Raises:
+        OptionError: the file is there already, or of another format, or the packages to write it are missing.
+        ModelError: the file says something else than the classifier; it is not written then.
+        FileError: it cannot be written.
+
+    """
+    if format not in get_args(Format):
+        raise OptionError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}")
+    shape = None if any_size else shape_of(images)
+    content = to_onnx(classifier, shape) if format == "onnx" else to_torch(classifier, shape)
+    run = onnx_runner(content) if format == "onnx" else torch_runner(content, classifier)
+    parity = compare(run, classifier, images, on_progress)
+    write(path, content)
+    return parity
+
+
+def shape_of(images: Tensor) -> Shape:
+    """Return height and width of images."""
+    return images.shape[2], images.shape[3]
+
+
+def to_onnx(classifier: Classifier, shape: Shape | None) -> bytes:
+    """Return the content of an ONNX file. Raises OptionError where the packages for it are missing."""
+    require("onnx", "onnxscript", "onnxruntime")
+    module, examples, free, names = _traceable(classifier, shape)
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        program: Any = torch.onnx.export(
+            module,
+            (examples,),
+            dynamo=True,
+            dynamic_shapes=(free,),
+            input_names=["images"],
+            output_names=list(names),
+            opset_version=OPSET,
+            verbose=False,
+        )
+        program.model.metadata_props.update(metadata(classifier, shape))
+        file = Path(folder, "model.onnx")
+        program.save(file)
+        return file.read_bytes()
+
+
+def to_torch(classifier: Classifier, shape: Shape | None) -> bytes:
+    """Return the content of a file of `torch.export`."""
+    module, examples, free, _ = _traceable(classifier, shape)
+    file = io.BytesIO()
+    with _quiet():
+        program = torch.export.export(module, (examples,), dynamic_shapes=(free,))
+        torch.export.save(program, file, extra_files={"nin.json": json.dumps(metadata(classifier, shape))})
+    return file.getvalue()
+
+
+def metadata(classifier: Classifier, shape: Shape | None) -> dict[str, str]:
+    """Return what a reader of the file needs to know: labels, how photos become images, and what it was made with."""
+    config = classifier.config
+    return {
+        "labels": json.dumps(config.labels, ensure_ascii=False),
+        "architecture": config.architecture,
+        "image_size": "any" if shape is None else "x".join(map(str, shape)),
+        "channels": str(config.in_channels),
+        "preparation": msgspec.json.encode(config.preparation).decode(),
+        "temperature": repr(config.temperature),
+        "nin": version("network-in-network"),
+        "torch": str(torch.__version__),
+    }
+
+
+def onnx_runner(content: bytes) -> Run:
+    """Return a function that runs the content of an ONNX file by ONNX Runtime, on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
+
+
+def torch_runner(content: bytes, classifier: Classifier) -> Run:
+    """Return a function that runs the content of a file of `torch.export`."""
+    with _quiet():
+        program = torch.export.load(io.BytesIO(content)).module()
+    names = ExportedModel(classifier, None).output_names
+
+    def run(images: np.ndarray) -> Outputs:
+        with torch.inference_mode():
+            found = program(torch.from_numpy(images))
+        return {name: values.numpy() for name, values in zip(names, found, strict=True)}
+
+    return run
+
+
+def compare(run: Run, classifier: Classifier, images: Tensor, on_progress: Progress = no_progress) -> Parity:
+    """Compare a file with its classifier on images.
+
+    Raises:
+        ModelError: a probability differs by more than `TOLERANCE`, or an image gets another label.
+
+    """
+    exact = Classifier(classifier.network, classifier.config, device=classifier.device, precision="float32")
+    largest, done = 0.0, 0
+    for batch in images.split(images_per_batch(classifier.config.preprocessing.size)):
+        expected, found = exact.probabilities(batch), torch.from_numpy(run(batch.numpy(force=True))["probabilities"])
+        difference = (expected - found).abs().max().item()
+        largest, others = max(largest, difference), int((expected.argmax(1) != found.argmax(1)).sum())
+        if others or not largest <= TOLERANCE:
+            raise ModelError(
+                f"the exported model differs from the classifier by {largest:.2g} in a probability and in the labels "
+                f"of {others} of {len(batch)} images: nothing was written; is another version of PyTorch at hand?"
+            )
+        done += len(batch)
+        on_progress("comparing", done, len(images))
+    return Parity(len(images), largest)
+
+
+def require(*packages: str) -> None:
+    """Raise OptionError where a package of the extra `onnx` is missing."""
+    for package in packages:
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise OptionError(
+                f"export to ONNX needs the package {package}: pip install 'network-in-network[onnx]'"
+            ) from error
+
+
+def _traceable(
+    classifier: Classifier, shape: Shape | None
+) -> tuple[nn.Module, Tensor, dict[int, Any], tuple[str, ...]]:
+    """Return the module to trace, example images, which of their dimensions are free, and the names of the outputs."""
+    module = ExportedModel(classifier, shape).eval()
+    height, width = shape or (131, 137)  # two that are not equal, and no network's own size
+    examples = torch.zeros(2, classifier.config.in_channels, height, width, dtype=torch.uint8)
+    free = {0: torch.export.Dim("batch", min=1)}
+    if shape is None:
+        free |= {2: torch.export.Dim("height", min=1), 3: torch.export.Dim("width", min=1)}
+    return module, examples, free, module.output_names
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says to its own developers from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
