@@ -29,7 +29,8 @@ from nin.errors import NinError
 from nin.figures.style import to_png
 from nin.files import write
 from nin.inference.classifier import Classifier
-from nin.networks.registry import CellGrid, find_architecture
+from nin.networks.architecture import CellGrid
+from nin.networks.registry import find_architecture
 
 COLOURS = {"class map": "#0b5c9e", "Grad-CAM": "#1a6e3c", "random map": "#c47f00", "chance": "#5f5f5f"}
 STEPS = 28  # of the curves: each removes or adds 1/28 of the pixels

@@ -1,8 +1,9 @@
 """Which networks answer the textbook's exercises on NiN? A function for each, to compare from this folder:
 
-    nin compare exercises:no_1x1 exercises:one_1x1 exercises:two_1x1 exercises:three_1x1 --epochs 2
+    nin compare exercises:no_1x1 exercises:one_1x1 exercises:two_1x1 exercises:three_1x1 --epochs 2 --out runs/ones
 
-docs/exercises.md has the questions, the commands and what came of them. `size` is that of the images.
+docs/exercises.md has the questions and the commands. Images are enlarged to the default of `size`; without it they are
+taken as they are.
 """
 
 from torch import nn

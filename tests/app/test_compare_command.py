@@ -29,7 +29,7 @@ def test_wrong_options_are_one_line(nin: Nin, tmp_path: Path):
         (("--size", "big"), "fastest"),
         (("--epochs", "1", "--minutes", "2"), "either minutes or epochs"),
     ):
-        answer = nin("compare", *options, "--out", tmp_path / "new")
+        answer = nin("compare", "lenet", *options, "--out", tmp_path / "new")
         assert answer.returncode == 2
         assert said in answer.stderr
         assert answer.stderr.count("\n") == 1

@@ -22,9 +22,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nin.figures.class_maps import explanation
+from nin.networks.architecture import CellGrid
 from nin.networks.nin import NiN
 from nin.networks.nin_2013 import NiN2013
-from nin.networks.registry import NIN_2013_CELLS, NIN_CELLS, CellGrid
+from nin.networks.registry import NIN_2013_CELLS, NIN_CELLS
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue
 

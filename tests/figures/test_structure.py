@@ -168,8 +168,8 @@ def test_the_svg_stands_alone_and_is_the_same_each_time(three: Figure) -> None:
 
 def test_branches_stand_side_by_side_and_the_block_says_how_they_are_joined() -> None:
     words = written(draw(GoogLeNet(), ResNet18(), size=96))
-    assert len([text for text in words if text.endswith("inception block, concatenated")]) == 9
-    assert len([text for text in words if text.endswith("residual block, added")]) == 8
+    assert len([text for text in words if text.endswith("Inception block; branches concatenated")]) == 9
+    assert len([text for text in words if text.endswith("Residual block; branches added")]) == 8
     assert words.count("identity") == 5
     assert words.count("3×3 (512), stride 2") == words.count("1×1 (512), stride 2") == 1
     assert {"1×1 (64)", "3×3 (128)", "5×5 (32)", "3×3 max"} <= set(words)

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from nin.errors import OptionError
-from nin.networks import registry
-from nin.networks.registry import build_network, find_architecture, import_network, is_import_path, network_options
+from nin.networks import imported
+from nin.networks.imported import import_network, is_import_path
+from nin.networks.registry import build_network, find_architecture, network_options
 
 NETS = """
 from torch import nn
@@ -44,7 +45,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "their_nets.py").write_text(NETS)
     (tmp_path / "broken_nets.py").write_text("import no_such_package")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_imported", {})
+    imported.IMPORTED.clear()
     monkeypatch.delitem(sys.modules, "their_nets", raising=False)
     return tmp_path
 
@@ -52,7 +53,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_built_like_ours_once_it_was_named(module: Path):
     import_network("their_nets:plain")
     known = find_architecture("their_nets:plain")
-    assert (known.title, known.cells, known.enlarges) == ("plain", None, False)
+    assert (known.title, known.cells, known.enlarges) == ("their_nets:plain", None, False)
     network = build_network("their_nets:plain", 3, 7, 28)
     assert network(torch.zeros(2, 3, 28, 28)).shape == (2, 7)
     import_network("their_nets:Nets.inner")
@@ -71,7 +72,7 @@ def test_it_is_given_the_options_that_it_has_and_its_own_size(module: Path):
 
 def test_no_code_runs_for_a_name_that_the_user_has_not_given(module: Path):
     for look in (find_architecture, lambda name: build_network(name, 1, 10, 28), network_options):
-        with pytest.raises(OptionError, match="their_nets:plain is code that is not ours: if you trust it, name it"):
+        with pytest.raises(OptionError, match="their_nets:plain is not a network of this package"):
             look("their_nets:plain")
     assert not (module / "their_nets.ran").exists()
     import_network("their_nets:plain")
@@ -110,4 +111,4 @@ def test_what_is_no_import_path_is_left_alone(name: str):
 def test_the_command_line_finds_networks_in_its_own_folder(module: Path):
     program = [sys.executable, "-c", "from nin.app.cli import main; main()", "summary", "their_nets:plain"]
     answer = subprocess.run(program, cwd=module, capture_output=True, text=True, check=True)
-    assert "plain at 64x64, grey" in answer.stdout
+    assert "their_nets:plain at 64x64, grey" in answer.stdout

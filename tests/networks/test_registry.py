@@ -5,16 +5,8 @@ import torch
 from torch import nn
 
 from nin.errors import OptionError
-from nin.networks.registry import (
-    BASELINES,
-    LARGEST_SIZE,
-    NETWORKS,
-    CellGrid,
-    build_network,
-    find_architecture,
-    network_options,
-    side_by_side,
-)
+from nin.networks.architecture import LARGEST_SIZE, CellGrid
+from nin.networks.registry import BASELINES, NETWORKS, build_network, find_architecture, network_options, side_by_side
 
 CLASSES = 7
 WITH_CELLS = {name: network.cells for name, network in NETWORKS.items() if network.cells is not None}

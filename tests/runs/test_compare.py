@@ -12,16 +12,15 @@ from app.program import ENVIRONMENT, PROGRAM, start
 from data.idx_files import any_idx, write_files
 from synthetic import stripes
 
-from nin.choices import Size
 from nin.errors import OptionError, RunError
 from nin.runs.comparing import compare as compare_module
-from nin.runs.comparing.cell import Cell, Inference, Job, Outcome, Outcomes, Point, Settings, Trained
-from nin.runs.comparing.compare import Watcher, best_factor, compare
+from nin.runs.comparing.cell import Cell, Inference, Job, Outcome, Outcomes, Point, Read, Settings, Trained
+from nin.runs.comparing.compare import Plan, Watcher, best_factor, compare, read_outcomes
 from nin.runs.comparing.comparison_page import write_page
 from nin.runs.comparing.table import rows_of, seconds_to, to_csv
 from nin.runs.environment import machine
 
-QUIET = Watcher(lambda cell, left: None, lambda progress: None, lambda cell, outcome: None)
+QUIET = Watcher(lambda cell, left: None, lambda progress: None, lambda outcome: None)
 NETS = """
 import os
 from torch import nn
@@ -89,9 +88,7 @@ def compared(stripes_folder: Path, nets: Path, tmp_path_factory: pytest.TempPath
 @pytest.mark.slow
 def test_every_network_is_trained_and_measured(compared: tuple[Path, str]):
     folder, _ = compared
-    cells = {
-        one["cell"]["network"]: one["outcome"] for one in json.loads((folder / "results.json").read_text())["cells"]
-    }
+    cells = {one["cell"]["network"]: one for one in json.loads((folder / "results.json").read_text())["trainings"]}
     assert list(cells) == ["lenet", "others_nets:normed", "others_nets:Broken", "others_nets:Gone"]
     for network in ("lenet", "others_nets:normed"):
         trained, inference = cells[network]["trained"], cells[network]["inference"]
@@ -114,8 +111,8 @@ def test_a_network_that_fails_is_a_row_that_says_so(compared: tuple[Path, str]):
     page = (folder / "comparison.html").read_text()
     assert "its process ended with exit code 7" in page
     assert re.search(r"others_nets:Gone.* failed: its process ended with exit code 7", output)
-    assert re.search(r"others_nets:Broken.*: validation accuracy .*\(dead: ", output)
-    assert re.search(r"<strong>Broken</strong>: .*the loss ", page)
+    assert re.search(r"others_nets:Broken.*: validation accuracy .*\(the training died: ", output)
+    assert re.search(r"<strong>others_nets:Broken</strong>: .*the loss ", page)
 
 
 @pytest.mark.slow
@@ -144,7 +141,7 @@ def test_what_is_finished_is_not_made_again_and_what_failed_is(
     answer = run(folder, "lenet", "others_nets:normed", "others_nets:Gone", *options, nets=nets)
     assert answer.returncode == 0
     after = {file: file.stat().st_mtime_ns for file in folder.glob("*.json") if file.stem != "results"}
-    assert {file.stem for file in before if after[file] != before[file]} == {"others_nets--Gone-1-0"}
+    assert {file.stem for file in before if after[file] != before[file]} == {"others_nets--Gone-1.0-0"}
 
 
 @pytest.mark.slow
@@ -154,7 +151,7 @@ def test_a_comparison_that_was_killed_goes_on_where_it_was(stripes_folder: Path,
     command = [*PROGRAM, *arguments, "--out", str(folder)]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     try:
-        first, second = folder / "lenet-1-0.json", folder / "nin-2013-1-0"
+        first, second = folder / "lenet-1.0-0.json", folder / "nin-2013-1.0-0"
         deadline = time.monotonic() + 120
         while not (second / "plan.json").exists():
             assert process.poll() is None
@@ -163,13 +160,13 @@ def test_a_comparison_that_was_killed_goes_on_where_it_was(stripes_folder: Path,
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert not second.with_suffix(".json").exists()
-    finished, run_of_first = first.stat().st_mtime_ns, (folder / "lenet-1-0" / "report.html").stat().st_mtime_ns
+    assert not (folder / "nin-2013-1.0-0.json").exists()
+    finished, run_of_first = first.stat().st_mtime_ns, (folder / "lenet-1.0-0" / "report.html").stat().st_mtime_ns
     answer = start(*arguments, "--out", folder)
     assert answer.returncode == 0, answer.stderr
     assert first.stat().st_mtime_ns == finished
-    assert (folder / "lenet-1-0" / "report.html").stat().st_mtime_ns == run_of_first
-    assert json.loads(second.with_suffix(".json").read_text())["trained"]["ended"] == "finished"
+    assert (folder / "lenet-1.0-0" / "report.html").stat().st_mtime_ns == run_of_first
+    assert json.loads((folder / "nin-2013-1.0-0.json").read_text())["trained"]["ended"] == "finished"
     assert "lenet" not in answer.stdout.splitlines()[0]
 
 
@@ -197,20 +194,22 @@ def trained(accuracy: float, **changes: object) -> Trained:
 SETTINGS = Settings("fashion-mnist", None, 2.0, "fastest")
 
 
-def pretend(job: Job, on_progress: object) -> Trained | Inference:
+def pretend(job: Job, on_progress: object) -> Read | Trained | Inference:
     """Do a job in no time."""
-    if job.inference:
+    if job.kind == "data":
+        return Read(60_000)
+    if job.kind == "inference":
         return Inference(10.0, None)
     return trained(0.9 if job.changes["learning_rate"] == pytest.approx(0.2) else 0.8)
 
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
-    """Return the list that jobs are put into instead of being done; the best learning rate of LeNet is the second."""
+    """Return the list that trainings are put into instead of being done; the best learning rate is the second."""
     done: list[Job] = []
 
-    def note(job: Job, on_progress: object) -> Trained | Inference:
-        if not job.inference:
+    def note(job: Job, on_progress: object) -> Read | Trained | Inference:
+        if job.kind == "train":
             done.append(job)
         return pretend(job, on_progress)
 
@@ -221,27 +220,29 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 def test_other_seeds_have_the_learning_rate_that_is_best_on_validation(jobs: list[Job], tmp_path: Path):
     left: list[tuple[str, int]] = []
     watcher = Watcher(lambda cell, many: left.append((cell.name, many)), QUIET.progress, QUIET.outcome)
-    outcomes = compare(["lenet", "nin"], SETTINGS, 3, (1.0, 2.0), "yes", tmp_path / "new", watcher)
-    expected = ["1-0", "2-0", "2-1", "2-2"]
-    assert left == [
-        (f"{network}-{one}", 8 - i)
-        for i, (network, one) in enumerate((network, one) for network in ("lenet", "nin") for one in expected)
-    ]
+    compare(Plan(["lenet", "nin"], 3, (1.0, 2.0)), SETTINGS, tmp_path / "new", watcher)
+    names = [f"{network}-{one}" for network in ("lenet", "nin") for one in ("1.0-0", "2.0-0", "2.0-1", "2.0-2")]
+    assert [name for name, _ in left] == names
+    assert left[-1][1] == 1
+    assert [many for _, many in left] == sorted((many for _, many in left), reverse=True)
     assert [job.changes.get("size") for job in jobs] == [None] * 4 + [67] * 4
-    assert [(job.changes["muon_learning_rate"], job.seed) for job in jobs[:4]] == [
-        (0.05, 0),
-        (0.1, 0),
-        (0.1, 1),
-        (0.1, 2),
-    ]
-    (lenet, nin) = rows_of(outcomes)
+    rates = [(job.changes["muon_learning_rate"], job.seed) for job in jobs[:4]]
+    assert rates == [(0.05, 0), (0.1, 0), (0.1, 1), (0.1, 2)]
+    (lenet, nin) = rows_of(read_outcomes(tmp_path / "new"))
     assert (lenet.factor, lenet.seeds, lenet.validation) == (2.0, 3, pytest.approx(0.9))
     assert nin.title == "NiN"
 
 
+def test_every_network_has_the_same_regularisation(jobs: list[Job], tmp_path: Path):
+    compare(Plan(["lenet", "nin", "nin-2013", "resnet18"], 1), SETTINGS, tmp_path / "new", QUIET)
+    same = ("flip", "shift", "erase", "dropout", "muon_weight_decay", "learning_rate", "muon_learning_rate")
+    assert len({tuple(job.changes[field] for field in same) for job in jobs}) == 1
+
+
 def test_both_tables_and_published_sizes(jobs: list[Job], tmp_path: Path):
     settings = Settings("fashion-mnist", 5.0, None, "published")
-    outcomes = compare(["vgg", "resnet18"], settings, 1, (1.0,), "both", tmp_path / "new", QUIET)
+    compare(Plan(["vgg", "resnet18"], 1, batch_norm="both"), settings, tmp_path / "new", QUIET)
+    outcomes = read_outcomes(tmp_path / "new")
     assert [(cell.network, cell.batch_norm) for cell in outcomes] == [
         ("vgg", True), ("resnet18", True), ("vgg", False), ("resnet18", False)
     ]  # fmt: skip
@@ -253,50 +254,116 @@ def test_both_tables_and_published_sizes(jobs: list[Job], tmp_path: Path):
 
 
 def test_more_seeds_and_networks_are_added_to_what_is_there(jobs: list[Job], tmp_path: Path):
-    compare(["lenet"], SETTINGS, 1, (1.0,), "yes", tmp_path / "new", QUIET)
-    outcomes = compare(["lenet", "alexnet"], SETTINGS, 2, (1.0,), "yes", tmp_path / "new", QUIET)
+    compare(Plan(["lenet"], 1), SETTINGS, tmp_path / "new", QUIET)
+    compare(Plan(["lenet", "alexnet"], 2), SETTINGS, tmp_path / "new", QUIET)
     assert [(job.network, job.seed) for job in jobs] == [("lenet", 0), ("lenet", 1), ("alexnet", 0), ("alexnet", 1)]
-    assert len(outcomes) == 4
+    compare(Plan(["nin"], 1), SETTINGS, tmp_path / "new", QUIET)
+    assert len(read_outcomes(tmp_path / "new")) == 5, "the page shows all that the folder holds"
+
+
+def test_a_network_whose_file_has_changed_is_trained_again(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    module = tmp_path / "changing_nets.py"
+    module.write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in range(2):
+        compare(Plan(["changing_nets:normed"], 1), SETTINGS, tmp_path / "new", QUIET)
+    assert len(jobs) == 1
+    module.write_text(NETS + "# another\n")
+    compare(Plan(["changing_nets:normed"], 1), SETTINGS, tmp_path / "new", QUIET)
+    assert len(jobs) == 2
+
+
+def test_what_failed_is_tried_again_and_what_only_cannot_be_measured_keeps_its_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(job: Job, on_progress: object) -> Read | Trained | Inference:
+        if job.kind == "inference":
+            raise RunError("too little memory")
+        return pretend(job, on_progress)
+
+    monkeypatch.setattr(compare_module, "run_job", fail)
+    compare(Plan(["lenet"], 1), SETTINGS, tmp_path / "new", QUIET)
+    (outcome,) = read_outcomes(tmp_path / "new").values()
+    assert outcome.trained is not None
+    assert outcome.failed == "too little memory"
+    monkeypatch.setattr(compare_module, "run_job", pretend)
+    compare(Plan(["lenet"], 1), SETTINGS, tmp_path / "new", QUIET)
+    (outcome,) = read_outcomes(tmp_path / "new").values()
+    assert (outcome.failed, outcome.inference) == (None, Inference(10.0, None))
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"networks": []}, "each network is compared once"),
-        ({"networks": ["lenet", "lenet"]}, "each network is compared once"),
+        ({"networks": []}, "name each network once"),
+        ({"networks": ["lenet", "lenet"]}, "name each network once"),
         ({"networks": ["lenet-5"]}, "there is no network 'lenet-5'"),
         ({"networks": ["no_such_module:net"]}, "cannot import the network no_such_module:net: ModuleNotFoundError"),
         ({"seeds": 0}, "seeds must be from 1 to 21, not 0"),
         ({"learning_rates": ()}, "learning rates are factors"),
         ({"learning_rates": (1.0, -1.0)}, "not 1.0, -1.0"),
-        ({"learning_rates": (1.0, 1.0)}, "a learning rate is given twice"),
-        ({"settings": Settings("fashion-mnist", 2.0, 2.0, "fastest")}, "either minutes or epochs"),
-        ({"settings": Settings("fashion-mnist", None, None, "fastest")}, "either minutes or epochs"),
-        ({"settings": Settings("fashion-mnist", 0.0, None, "fastest")}, "minutes must be a number over 0"),
+        ({"learning_rates": (1.0, 1.0)}, "a factor on the learning rates is given twice"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_one_line(
-    changes: dict[str, object], said: str, jobs: list[Job], tmp_path: Path
-):
-    given = {"networks": ["lenet"], "settings": SETTINGS, "seeds": 1, "learning_rates": (1.0,), "batch_norm": "yes"}
+def test_what_cannot_be_compared_is_refused_in_one_line(changes: dict[str, object], said: str):
     with pytest.raises(OptionError) as caught:
-        compare(**(given | changes), folder=tmp_path / "new", watcher=QUIET)
+        Plan(**({"networks": ["lenet"]} | changes))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not jobs
+
+
+@pytest.mark.parametrize(
+    ("minutes", "epochs", "said"),
+    [
+        (2.0, 2.0, "either minutes or epochs"),
+        (None, None, "either minutes or epochs"),
+        (0.0, None, "minutes must be a number over 0"),
+        (None, 20_000.0, "epochs must be a number over 0, 10,000 at most"),
+    ],
+)
+def test_a_budget_that_no_training_can_have_is_refused(
+    minutes: float | None, epochs: float | None, said: str, jobs: list[Job], tmp_path: Path
+):
+    with pytest.raises(OptionError, match=said):
+        compare(Plan(["lenet"]), Settings("fashion-mnist", minutes, epochs, "fastest"), tmp_path / "new", QUIET)
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("size", ["fastest", "published"])
-def test_a_folder_of_another_comparison_or_of_something_else_is_refused(jobs: list[Job], tmp_path: Path, size: Size):
-    folder = tmp_path / "new"
-    compare(["lenet"], SETTINGS, 1, (1.0,), "yes", folder, QUIET)
-    with pytest.raises(RunError, match=r"is a comparison with epochs 2\.0, not 3\.0: name another folder"):
-        compare(["lenet"], Settings("fashion-mnist", None, 3.0, size), 1, (1.0,), "yes", folder, QUIET)
+def test_a_folder_of_another_comparison_or_of_something_else_is_refused(jobs: list[Job], tmp_path: Path):
+    folder, other = tmp_path / "new", Settings("fashion-mnist", None, 3.0, "fastest")
+    compare(Plan(["lenet"], 1), SETTINGS, folder, QUIET)
+    with pytest.raises(
+        RunError, match=r"holds a comparison with epochs 2\.0, not 3\.0: name another folder with --out"
+    ):
+        compare(Plan(["lenet"], 1), other, folder, QUIET)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "photo.png").write_bytes(b"")
     with pytest.raises(RunError, match="is there already"):
-        compare(["lenet"], SETTINGS, 1, (1.0,), "yes", tmp_path / "other", QUIET)
+        compare(Plan(["lenet"], 1), SETTINGS, tmp_path / "other", QUIET)
+    assert len(jobs) == 1
+
+
+def test_images_that_cannot_be_read_are_said_before_anything_is_trained_and_block_no_folder(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def no_data(job: Job, on_progress: object) -> Read:
+        raise RunError("there is no data set 'fashion-mnsit'")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(compare_module, "run_job", no_data)
+        with pytest.raises(RunError, match="no data set"):
+            compare(Plan(["lenet"], 1), Settings("fashion-mnsit", None, 2.0, "fastest"), tmp_path / "new", QUIET)
+    compare(Plan(["lenet"], 1), SETTINGS, tmp_path / "new", QUIET)
+    assert len(jobs) == 1
+
+
+def test_what_a_kill_at_the_start_leaves_blocks_no_folder(jobs: list[Job], tmp_path: Path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".comparison.json.0123abcd.tmp").write_text("{")
+    compare(Plan(["lenet"], 1), SETTINGS, tmp_path / "new", QUIET)
+    assert not list((tmp_path / "new").glob("*.tmp"))
     assert len(jobs) == 1
 
 
@@ -305,7 +372,9 @@ def test_a_folder_of_another_comparison_or_of_something_else_is_refused(jobs: li
 
 def outcomes_of(*accuracies: float, factor: float = 1.0) -> Outcomes:
     return {
-        Cell("nin", True, factor, seed): Outcome(trained(accuracy), Inference(10.0 + seed, 2**20 * seed))
+        (cell := Cell("nin", True, factor, seed)): Outcome(
+            cell, "NiN", None, trained(accuracy), Inference(10.0 + seed, 2**20 * seed)
+        )
         for seed, accuracy in enumerate(accuracies)
     }
 
@@ -328,22 +397,28 @@ def test_time_to_the_target_is_only_known_where_every_seed_gets_there():
 
 def test_a_dead_training_and_a_failed_one_are_troubles_of_the_row():
     cells = outcomes_of(0.91)
-    cells[Cell("nin", True, 4.0, 0)] = Outcome(trained(0.1, ended="dead", troubles=("the loss is not finite",)))
-    cells[Cell("nin", True, 8.0, 0)] = Outcome(failed="out of memory")
+    for factor, changes in (
+        (4.0, {"trained": trained(0.1, ended="dead", troubles=("the loss is not finite",))}),
+        (8.0, {"failed": "out of memory"}),
+    ):
+        cell = Cell("nin", True, factor, 0)
+        cells[cell] = Outcome(cell, "NiN", None, **changes)
     (row,) = rows_of(cells)
     assert row.factor == 1.0
     assert row.troubles == (
-        "the loss is not finite (4 times the learning rates, seed 0)",
-        "out of memory (8 times the learning rates, seed 0)",
+        "the loss is not finite (learning rates × 4, seed 0)",
+        "out of memory (learning rates × 8, seed 0)",
     )
-    (alone,) = rows_of({Cell("nin", True, 1.0, 0): Outcome(failed="<b> & more")})
+    cell = Cell("nin", True, 1.0, 0)
+    (alone,) = rows_of({cell: Outcome(cell, "NiN", None, failed="<b> & more")})
     assert alone.validation is None
     assert best_factor("nin", True, {}) is None
     assert "<b> & more" in to_csv([alone])
 
 
 def test_names_are_text_on_the_page(tmp_path: Path):
-    outcomes = outcomes_of(0.9) | {Cell("lenet", True, 1.0, 0): Outcome(failed="<b> & more")}
+    cell = Cell("lenet", True, 1.0, 0)
+    outcomes = outcomes_of(0.9) | {cell: Outcome(cell, "LeNet-5", None, failed="<b> & more")}
     page = write_page(tmp_path, SETTINGS, outcomes, machine("nin <compare>")).read_text()
     assert "not trained: &lt;b&gt; &amp; more" in page
     assert "nin &lt;compare&gt;" in page

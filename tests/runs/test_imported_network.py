@@ -9,8 +9,10 @@ from runs.small import RECIPE, blank_figures, tiny_splits, weights
 
 import nin
 from nin.errors import ModelError, OptionError
-from nin.networks import registry
+from nin.networks import imported
 from nin.networks.batch_norm import has_batch_norm
+from nin.networks.imported import import_network
+from nin.runs.figures import structure_figure
 from nin.training.plan_file import read_plan
 
 NETS = """
@@ -35,6 +37,27 @@ def unnormed(in_channels, num_classes, dropout=0.5):
         nn.Dropout(dropout), nn.Linear(128, num_classes),
     )
 
+class Buffered(nn.Module):
+    # buffers of other types, not finite, and that no file keeps; keywords; lists of tensors
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 8, 5, stride=2)
+        self.cat = Cat()
+        self.dense = nn.Linear(16, num_classes)
+        self.register_buffer("mask", torch.tensor([True, False] * 8))
+        self.register_buffer("low", torch.full((1,), -torch.inf))
+        self.register_buffer("scale", torch.full((1,), 2.0), persistent=False)
+
+    def forward(self, images):
+        means = self.conv(input=images).relu().mean(dim=(2, 3))
+        both = self.cat([means, self.scale * means])
+        return self.dense(both.masked_fill(self.mask, 0.0).maximum(self.low))
+
+class Cat(nn.Module):
+    def forward(self, tensors):
+        return torch.cat(tensors, dim=1)
+
 def maps(in_channels, num_classes):
     return nn.Conv2d(in_channels, num_classes, 3)
 """
@@ -46,11 +69,11 @@ def module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     folder = tmp_path_factory.mktemp("nets")
     (folder / "my_nets.py").write_text(NETS)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr(registry, "_imported", {})
+    imported.IMPORTED.clear()
     monkeypatch.setattr("nin.runs.run.run_figures", blank_figures)
 
 
-@pytest.mark.parametrize("name", ["my_nets:normed", "my_nets:unnormed"])
+@pytest.mark.parametrize("name", ["my_nets:normed", "my_nets:unnormed", "my_nets:Buffered"])
 def test_a_model_of_it_gives_in_another_process_what_it_gave_here(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -58,8 +81,8 @@ def test_a_model_of_it_gives_in_another_process_what_it_gave_here(
     result = nin.train(splits, network=name, recipe="quick", epochs=6.0, run=tmp_path / "run")
     assert has_batch_norm(result.classifier.network) == (name == "my_nets:normed")
     expected = result.classifier.logits(splits.test.images)
-    monkeypatch.setattr(registry, "_imported", {})  # as in another process
-    with pytest.raises(ModelError, match=f"{name} is code that is not ours: if you trust it, name it with --network"):
+    imported.IMPORTED.clear()  # as in another process
+    with pytest.raises(ModelError, match=f"{name} is not a network of this package"):
         nin.load(result.folder / "model")
     found = nin.load(result.folder / "model", network=name, precision="float32").logits(splits.test.images)
     assert torch.equal(found, expected)
@@ -69,8 +92,8 @@ def test_its_plan_is_trained_again_where_it_is_named(tmp_path: Path, monkeypatch
     splits, recipe = tiny_splits(), replace(RECIPE, epochs=0.5)
     run = nin.train(splits, recipe=recipe, network="my_nets:normed", run=tmp_path / "run").folder
     plan = run / "plan.json"
-    monkeypatch.setattr(registry, "_imported", {})
-    with pytest.raises(OptionError, match="my_nets:normed is code that is not ours"):
+    imported.IMPORTED.clear()
+    with pytest.raises(OptionError, match="my_nets:normed is not a network of this package"):
         nin.train(splits, plan=plan, run=tmp_path / "refused")
     again = nin.train(splits, plan=plan, network="my_nets:normed", run=tmp_path / "again")
     assert weights(again.folder) == weights(run)
@@ -117,3 +140,14 @@ def test_changes_reach_the_plan_after_the_recipe_was_fitted_to_the_images(tmp_pa
 def test_changes_that_no_recipe_can_have_are_refused_at_once(changes: dict[str, object], said: str, tmp_path: Path):
     with pytest.raises(OptionError, match=said):
         nin.train("/nowhere", epochs=1.0, changes=changes, run=tmp_path / "run")
+
+
+def test_the_figure_of_a_network_that_takes_one_size_only_is_drawn_at_it(tmp_path: Path):
+    import_network("my_nets:other_size")
+    words = [text.get_text() for text in structure_figure("my_nets:other_size", 1, 4, 32).axes[0].texts]
+    assert "1024" in words
+
+
+def test_a_model_is_not_loaded_as_another_network(tmp_path: Path):
+    with pytest.raises(OptionError, match="the network of fashion-mnist-fast is nin, not my_nets:normed"):
+        nin.load("fashion-mnist-fast", network="my_nets:normed")

@@ -8,7 +8,8 @@ from runs.small import tiny_plan, tiny_splits
 
 import nin
 from nin.errors import ModelError
-from nin.networks.registry import NETWORKS, Architecture, CellGrid
+from nin.networks.architecture import Architecture, CellGrid
+from nin.networks.registry import NETWORKS
 from nin.runs.run import run_plan
 
 SPLITS = tiny_splits()

@@ -118,3 +118,14 @@ def test_orthogonalising_keeps_the_directions_of_a_matrix(precision: torch.dtype
         found = orthogonalise(given, precision).float()
         assert torch.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.97
     assert not orthogonalise(torch.zeros(3, 4), precision).any()
+
+
+def test_a_state_of_before_muon_had_weight_decay_is_still_restored():
+    module = network()
+    optimizer = Optimizer(module, RECIPE)
+    states = optimizer.state_dict()
+    for group in states[0]["param_groups"]:
+        del group["weight_decay"]
+    optimizer.load_state_dict(states)
+    set_gradients(module)
+    optimizer.step(1.0)

@@ -17,7 +17,7 @@ import tyro
 from nin.app.options import Command
 from nin.app.streams import complain, mute
 from nin.errors import NinError, OptionError
-from nin.networks.registry import import_network, is_import_path
+from nin.networks.imported import import_network, is_import_path
 
 STARTED = time.monotonic()  # before torch is imported, which takes its part of the minutes
 

@@ -54,13 +54,7 @@ class Progress:
 
     def print(self, line: str) -> None:
         """Print a line, above the bar if there is one; where nobody reads it, the training goes on all the same."""
-        if not self.bar.disable:
-            self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
-            return
-        try:
-            print(line, file=self.bar.console.file, flush=True)
-        except OSError:
-            mute()
+        print_above(self.bar, line)
 
     def read(self, what: str, done: int, total: int) -> None:
         """Show how far the reading of data is; a total of 0 is not known yet."""
@@ -134,6 +128,17 @@ class Progress:
                 self.print(f"{event.message} Evaluation and report follow in a moment.")
             case Trouble():
                 self.print(f"This run is {event.kind}: {event.message}")
+
+
+def print_above(bar: progress.Progress, line: str) -> None:
+    """Print a line above a bar, or plainly where there is none; where nobody reads it, the work goes on."""
+    if not bar.disable:
+        bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        return
+    try:
+        print(line, file=bar.console.file, flush=True)
+    except OSError:
+        mute()
 
 
 def print_table(table: Table) -> None:

@@ -6,15 +6,18 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nin.choices import BatchNorm, DeviceName, Format, Invert, Size
+from nin.choices import Augmentation, BatchNorm, DeviceName, Format, Invert, Size
 from nin.networks.registry import NETWORKS
 
 MODEL = (
     "fashion-mnist, fashion-mnist-fast, cifar10, a model folder such as a run's model/, or owner/name on the Hugging "
     "Face hub."
 )
-NETWORK = f"one of {', '.join(NETWORKS)}; or another by its import path, as PACKAGE.MODULE:CALLABLE."
-IMPORTED = "the import path of a network that is none of ours, as PACKAGE.MODULE:CALLABLE; its code is run."
+NETWORK = f"one of {', '.join(NETWORKS)}; or the import path of another, as PACKAGE.MODULE:CALLABLE."
+IMPORTED = (
+    "import path of the model's network, if it is not one of this package, as PACKAGE.MODULE:CALLABLE; importing it "
+    "runs its code."
+)
 DEVICE = "auto takes an accelerator when there is one."
 SOURCE = (
     "fashion-mnist, cifar10 or mnist; a folder of photos, as DIR/CLASS/PHOTO or DIR/SPLIT/CLASS/PHOTO, or with "
@@ -99,7 +102,7 @@ class Predict:
     invert: Invert = "auto"
     """whether to swap light and dark: auto does where the border is bright, for models of Fashion-MNIST, which is light
     on black."""
-    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
+    network: Annotated[str | None, hint("MODULE:CALLABLE", "", IMPORTED)] = None
     device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
 
 
@@ -118,13 +121,13 @@ class Evaluate:
     ] = None
     json: bool = False
     """print machine-readable output: one JSON object."""
-    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
+    network: Annotated[str | None, hint("MODULE:CALLABLE", "", IMPORTED)] = None
     device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Print networks, and what each of their layers does to the shape and costs."""
+    """Print networks layer by layer: output shape, parameters and multiply-adds."""
 
     networks: Annotated[Positional[tuple[str, ...]], hint("NETWORK...", "nin", NETWORK)] = ()
     size: Annotated[int | None, hint("PIXELS", "as in its paper or textbook", "side of the images.")] = None
@@ -154,36 +157,48 @@ class Report:
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """folder of the run."""
-    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
+    network: Annotated[str | None, hint("MODULE:CALLABLE", "", IMPORTED)] = None
 
 
 @dataclass(frozen=True)
 class Compare:
     """Train several networks on the same images with the same budget, and write a page of what came of it.
 
-    A comparison that was stopped goes on where it was with the same command; more networks or seeds are added to it.
+    The same command continues a comparison that was stopped; with more networks or seeds, only the missing ones are
+    trained.
     """
 
-    networks: Annotated[Positional[tuple[str, ...]], hint("NETWORK...", "all of ours", NETWORK)] = ()
+    networks: Annotated[Positional[tuple[str, ...]], hint("NETWORK...", "all seven", NETWORK)] = ()
     data: Annotated[str, hint("SOURCE", "fashion-mnist", SOURCE)] = "fashion-mnist"
     minutes: Annotated[float | None, hint("M", "5", "how long each training may take.")] = None
-    epochs: Annotated[float | None, hint("N", "", "passes through the images, instead of --minutes.")] = None
-    seeds: Annotated[int, hint("N", "3", "trainings of each network.")] = 3
+    epochs: Annotated[float | None, hint("N", "", "passes through the training images, instead of --minutes.")] = None
+    seeds: Annotated[int, hint("N", "3", "number of seeds, from 0 on.")] = 3
     learning_rates: Annotated[
         tuple[float, ...],
         hint(
             "X...",
             "1",
-            "factors on the learning rates of the recipe quick; each network's best on the validation images counts.",
+            "factors on the recipe's learning rates; each network is reported at its best on the validation images.",
         ),
     ] = (1.0,)
     batch_norm: Annotated[
         BatchNorm, hint("yes|no|both", "yes", "whether to train the batch-norm variants, the plain networks, or both.")
     ] = "yes"
     size: Annotated[
-        Size, hint("fastest|published", "fastest", "of the images: the smallest worth training at, or as published.")
+        Size,
+        hint(
+            "fastest|published",
+            "fastest",
+            "size of the images: the fastest for each network, or that of its paper or textbook page.",
+        ),
     ] = "fastest"
-    out: Annotated[Path | None, hint("DIR", "runs/comparison", "folder of the comparison.")] = None
+    augmentation: Annotated[Augmentation | None, hint("full|no-flip|none", "full; no-flip for mnist", AUGMENTATION)] = (
+        None
+    )
+    out: Annotated[
+        Path | None,
+        hint("DIR", "runs/comparison", "folder of the comparison; data, budget and size are the same for all in it."),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,7 @@ class Export:
     data: Annotated[
         str | None, hint("SOURCE", "that of MODEL's run", "images to compare the file with the model on.")
     ] = None
-    network: Annotated[str | None, hint("PATH", "", IMPORTED)] = None
+    network: Annotated[str | None, hint("MODULE:CALLABLE", "", IMPORTED)] = None
 
 
 Command = Train | Compare | Predict | Evaluate | Export | Summary | Data | Report

@@ -8,12 +8,14 @@ from torch import nn
 
 from nin.app.console import print_table
 from nin.app.options import Summary
-from nin.errors import OptionError
+from nin.errors import NinError, OptionError
 from nin.files import write
-from nin.networks.registry import Architecture, build_network, find_architecture
+from nin.networks.registry import build_network, find_architecture
 from nin.networks.summary import Layer, layers
+from nin.text import printable
 
 CLASSES = 10
+COLOURS = {1: "grey", 3: "colour"}  # by channels
 
 
 def main(options: Summary) -> int:
@@ -23,30 +25,39 @@ def main(options: Summary) -> int:
         raise OptionError(f"--figure needs the name of a new file that ends in .svg or .png, not {file}")
     found = [_built(name, options) for name in options.networks or ("nin",)]
     if file is None:
-        for architecture, network, size, costs in found:
+        for network, title, costs in found:
             print(network)
-            _print_layers(f"{architecture.title} at {size}x{size}, {_colour(costs)}", costs)
+            _print_layers(title, costs)
         return 0
     from nin.figures.structure import structure  # matplotlib takes time, and a folder that it can write
     from nin.figures.style import to_png, to_svg
 
-    drawn = structure([(architecture.title, costs) for architecture, _, _, costs in found])
+    drawn = structure([(title.partition(" at ")[0], costs) for _, title, costs in found])
     write(file, (to_svg if file.suffix == ".svg" else to_png)(drawn))
     print(file)
     return 0
 
 
-def _built(name: str, options: Summary) -> tuple[Architecture, nn.Module, int, list[Layer]]:
+def _built(name: str, options: Summary) -> tuple[nn.Module, str, list[Layer]]:
+    """Return a network, its title, and its layers."""
     architecture = find_architecture(name)
     size = architecture.default_size if options.size is None else options.size
     in_channels = architecture.channels[0] if options.channels is None else options.channels
     with torch.device("meta"):  # shapes are enough
         network = build_network(name, in_channels, CLASSES, size)
-    return architecture, network, size, layers(network, in_channels, size)
-
-
-def _colour(costs: list[Layer]) -> str:
-    return {1: "grey", 3: "colour"}[costs[0].input_shape[0]]
+    try:
+        return (
+            network,
+            f"{architecture.title} at {size}x{size}, {COLOURS[in_channels]}",
+            layers(network, in_channels, size),
+        )
+    except NinError:
+        raise
+    except Exception as error:  # of a network that is not ours
+        reason = printable(str(error).partition("\n")[0])
+        raise OptionError(
+            f"{name} cannot take {COLOURS[in_channels]} images of {size}x{size} pixels: {reason}"
+        ) from error
 
 
 def _print_layers(title: str, costs: list[Layer]) -> None:

@@ -14,7 +14,7 @@ from matplotlib.style import context
 from torch import Tensor
 
 from nin.figures.style import GREY, INK, STYLE, WIDTH, add_panel, fit_line, rgb_pixels
-from nin.networks.registry import CellGrid
+from nin.networks.architecture import CellGrid
 
 MAP_SIDE, TEXT_HEIGHT, COLOUR_BAR, FOOTNOTE = 1.75, 0.95, 0.7, 0.35  # inches: a map, the text of a row, and the rest
 EVIDENCE = "viridis"  # its lightness rises evenly, so that colour-blind readers can read it too

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nin.figures.style import GREY, STYLE, WIDTH, settle_layout
 
@@ -49,9 +49,11 @@ def accuracy_against_time(curves: Mapping[str, Sequence[Curve]]) -> Figure:
 @context(["default", STYLE])
 def accuracy_against_computation(places: Mapping[str, Place]) -> Figure:
     """Draw the validation accuracy of each network, the mean of its seeds, against the multiply-adds of an image."""
-    figure, axes = _axes("multiply-adds of an image", "validation accuracy")
+    figure, axes = _axes("multiply-adds for one image", "validation accuracy")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _abbreviate(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     for name, (colour, marker) in _styles(places).items():
         place = places[name]
         axes.errorbar(

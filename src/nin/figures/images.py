@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nin.figures.class_maps import colour_scale, draw_class_map, draw_key, has_negative
 from nin.figures.style import GREEN, RED, STYLE, WIDTH, add_panel, fit_line, rgb_pixels, settle_layout
-from nin.networks.registry import CellGrid
+from nin.networks.architecture import CellGrid
 
 IMAGES_PER_CLASS, MOST_CLASSES = 14, 20  # of a sample
 IMAGES_PER_ROW = 6  # of predictions

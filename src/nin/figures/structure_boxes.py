@@ -81,7 +81,7 @@ def frame_caption(block: str, layers: Sequence[Layer]) -> str:
     """
     within = [layer for layer in layers if layer.block == block]
     if block and within:
-        return f"{block}: {within[0].block_kind.lower()} block{_joined(block, layers)}"
+        return f"{block}: {within[0].block_kind} block{_joined(block, layers)}"
     kernels = [layer.kernel for layer in layers if layer.kind == "Conv2d" and layer.name.startswith(f"{block}.")]
     return f"{block}: mlpconv block" if len(kernels) > 1 and set(kernels[1:]) == {1} else block
 
@@ -95,8 +95,8 @@ def _joined(block: str, layers: Sequence[Layer]) -> str:
     if len(channels) < 2 or not after:
         return ""
     if after[0].input_shape[0] == sum(channels):
-        return ", concatenated"
-    return ", added" if set(channels) == {after[0].input_shape[0]} else ""
+        return "; branches concatenated"
+    return "; branches added" if set(channels) == {after[0].input_shape[0]} else ""
 
 
 def dense_parameters(layers: Sequence[Layer]) -> int:

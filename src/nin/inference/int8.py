@@ -55,8 +55,8 @@ class Quantised:
 def in_words(found: Quantised) -> str:
     """Write both figures of a pair."""
     return "; ".join(
-        f"{name}: accuracy {one.accuracy:.4f}, {one.single:,.0f} images/s one at a time, {one.batch:,.0f} in batches of "
-        f"{LARGE_BATCH}"
+        f"{name}: accuracy {one.accuracy:.4f}, {one.single:,.0f} images/s one at a time, {one.batch:,.0f} in batches "
+        f"of {LARGE_BATCH}"
         for name, one in (("int8", found.int8), ("float32", found.float32))
     )
 

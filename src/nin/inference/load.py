@@ -8,7 +8,7 @@ from nin.errors import OptionError
 from nin.inference.classifier import Classifier
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import read_folder
-from nin.networks.registry import import_network
+from nin.networks.imported import import_network
 
 
 def load(
@@ -37,7 +37,13 @@ def load(
     where = find_device(device)
     if precision not in (None, "bfloat16", "float32"):
         raise OptionError(f"precision must be bfloat16 or float32, not {precision!r}")
+    if not isinstance(network, str | None):
+        raise OptionError(f"network must be an import path, not {network!r}")
     if network is not None:
         import_network(network)
     config, built = read_folder(find_model(model))
+    if network not in (None, config.architecture):
+        raise OptionError(
+            f"the network of {os.fspath(model)} is {config.architecture}, not {network}; leave network out"
+        )
     return Classifier(built, config, device=where, precision=precision)

@@ -19,13 +19,16 @@ from nin.data.photos.preparation import Preparation
 from nin.data.preprocessing import Preprocessing
 from nin.errors import FileError, ModelError, NinError
 from nin.files import read_json, write_all
-from nin.networks.registry import LARGEST_SIZE, build_network
+from nin.networks.architecture import LARGEST_SIZE
+from nin.networks.imported import is_import_path
+from nin.networks.registry import build_network
 from nin.text import printable
 
 FILES = ("config.json", "model.safetensors", "README.md")
 MAX_BYTES = 2**34  # of model.safetensors; VGG at 4096x4096 would have half of that
 MAX_CONFIG_BYTES = 2**24
-FLOATS, INTEGERS = ("F32", "F16", "BF16"), ("I64",)  # types of stored tensors; batch norms count their batches
+# Types of stored tensors. Others than floats are in buffers: batch norms count their batches.
+FLOATS, OTHERS = ("F32", "F16", "BF16"), ("I64", "I32", "I16", "I8", "U8", "BOOL")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,8 +84,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return len(self.labels)
 
     def build(self) -> nn.Module:
-        """Build the network without weights, on the meta device. Raises what `build_network` does."""
-        with torch.device("meta"):
+        """Build the network without weights, on the meta device if it is ours. Raises what `build_network` does."""
+        # Others' networks may have tensors that no file keeps, and which must be made here.
+        with torch.device("cpu" if is_import_path(self.architecture) else "meta"):
             return build_network(self.architecture, self.in_channels, self.num_classes, self.preprocessing.size)
 
 
@@ -103,7 +107,8 @@ def read_folder(folder: Path) -> tuple[Config, nn.Module]:
         network = config.build()
     except NinError as error:
         raise ModelError(f"{folder / 'config.json'}: {error}") from error
-    tensors = _read_tensors(folder / "model.safetensors", network.state_dict(), weights)
+    learnt = {name for name, _ in network.named_parameters()}
+    tensors = _read_tensors(folder / "model.safetensors", network.state_dict(), learnt, weights)
     network.load_state_dict(tensors, strict=True, assign=True)
     return config, network.requires_grad_(False)
 
@@ -136,8 +141,8 @@ def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return old
 
 
-def _read_tensors(path: Path, expected: dict[str, Tensor], sha256: str | None) -> dict[str, Tensor]:
-    """Read exactly the tensors that are expected, as float32 or int64; nothing in such a file is executed."""
+def _read_tensors(path: Path, expected: dict[str, Tensor], learnt: set[str], sha256: str | None) -> dict[str, Tensor]:
+    """Read exactly the tensors that are expected, floats as float32; nothing in such a file is executed."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path} has {path.stat().st_size:,} bytes, more than any model of this package")
@@ -149,16 +154,16 @@ def _read_tensors(path: Path, expected: dict[str, Tensor], sha256: str | None) -
             tensors: dict[str, Tensor] = {}
             for name, like in expected.items():
                 stored = file.get_slice(name)
-                types = FLOATS if like.is_floating_point() else INTEGERS
+                types = FLOATS if like.is_floating_point() else OTHERS
                 if tuple(stored.get_shape()) != tuple(like.shape) or stored.get_dtype() not in types:
                     raise ModelError(
                         f"{path}: {name} is {stored.get_dtype()} of {tuple(stored.get_shape())}, and the network of "
-                        f"its config.json needs {'floats' if types is FLOATS else 'integers'} of {tuple(like.shape)}"
+                        f"its config.json needs {'floats' if types is FLOATS else like.dtype} of {tuple(like.shape)}"
                     )
                 # A copy: what the file gives is the file itself, which may change.
-                dtype = torch.float32 if like.is_floating_point() else torch.int64
+                dtype = torch.float32 if like.is_floating_point() else like.dtype
                 tensors[name] = file.get_tensor(name).to("cpu", dtype, copy=True)
-                if not tensors[name].isfinite().all():
+                if name in learnt and not tensors[name].isfinite().all():
                     raise ModelError(
                         f"{path}: {name} has numbers that are not finite: it is damaged, or of a training that failed"
                     )
@@ -194,7 +199,7 @@ def save_folder(folder: Path, network: nn.Module, config: Config, card: str = ""
     check_is_described(network, config)
     dtype = torch.float16 if half else torch.float32
     tensors = {
-        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else torch.int64).contiguous()
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in network.state_dict().items()
     }
     weights = save(tensors, metadata={"format": "pt"})

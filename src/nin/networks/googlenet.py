@@ -8,8 +8,9 @@ from torch import Tensor, nn
 class GoogLeNet(nn.Module):
     """GoogLeNet as in Dive into Deep Learning, section 8.4 (https://d2l.ai/chapter_convolutional-modern/googlenet.html).
 
-    Szegedy et al. 2015, table 1, without local response normalisation and the auxiliary classifiers. 5,977,530
-    parameters at 1 channel and 10 classes. It takes images of any size.
+    Szegedy et al. 2015, table 1, without local response normalisation, dropout and the auxiliary classifiers, as the
+    textbook leaves them out. 5,977,530 parameters at 1 channel and 10 classes. It takes images of any size; the
+    registry, from 32x32.
 
     Args:
         in_channels: 1 for grey images, 3 for colour.

@@ -1,88 +1,22 @@
 """Which networks are there, by name? A line for each: how to build it, for which images, where its class maps lie.
 
 A network is a callable `(in_channels, num_classes, ...)` that returns an `nn.Module` from images to logits. If it has
-parameters named `size` (of the square images, in pixels), `dropout` or `final_relu`, it is given those too. Others than
-ours are named by their import path, "package.module:callable".
+parameters named `size` (of the square images, in pixels), `dropout` or `final_relu`, it is given those too. Other
+networks are named by their import path, "package.module:callable".
 """
 
-import importlib
 import inspect
-import operator
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from nin.errors import OptionError
+from nin.networks.architecture import LARGEST_SIZE, Architecture, CellGrid, builder
+from nin.networks.imported import IMPORTED, is_import_path
 from nin.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
 
-LARGEST_SIZE = 4096  # pixels a side that any network is built for
 OPTIONS = frozenset({"size", "dropout", "final_relu"})
-OWN_SIZE = (
-    64  # pixels a side up to which a network by import path that has no parameter `size` takes images as they are
-)
-
-
-@dataclass(frozen=True)
-class CellGrid:
-    """Where the cells of a class map lie, in pixels of the network's input, and how they make the logit.
-
-    Attributes:
-        stride: pixels from the centre of a cell to the next.
-        start: where the first cell begins, half a stride before its centre; below 0 where that is beyond the edge.
-        receptive_field: pixels a side that a cell sees, far more than it is drawn as.
-        pool: the logit of a class is the highest cell of its map ("max"), or the mean of all cells ("avg").
-        single_up_to: pixels a side of the largest images whose maps are a single cell.
-
-    """
-
-    stride: int
-    start: float
-    receptive_field: int
-    pool: Literal["max", "avg"]
-    single_up_to: int
-
-    def edges(self, size: int, cells: int) -> list[float]:
-        """Return where the cells begin and end along a side of the input, as `cells` + 1 fractions of it from 0 to 1.
-
-        What lies beyond the edges of the input is cut off, and the last cell reaches the edge if less than half a
-        stride is left. A single cell does not tell one place from another, and takes the whole side.
-        """
-        if cells == 1:
-            return [0.0, 1.0]
-        pixels = [self.start + self.stride * cell for cell in range(cells + 1)]
-        if size - pixels[-1] < self.stride / 2:
-            pixels[-1] = size
-        return [max(0.0, pixel) / size for pixel in pixels]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What is known of a network before it is built.
-
-    Attributes:
-        title: what figures and reports call it.
-        target: the callable that builds it, as "module:name".
-        smallest_size: the smallest images it takes, in pixels a side.
-        default_size: the size of its paper or textbook page.
-        sizes: those worth training at, from the fastest on.
-        enlarges: whether images that are smaller are enlarged to these; otherwise they are taken as they are.
-        channels: the numbers of channels that it can be built for; first that of its paper or textbook page.
-        cells: of its class maps; None for a network without class maps.
-
-    """
-
-    title: str
-    target: str
-    smallest_size: int
-    default_size: int
-    sizes: tuple[int, ...]
-    enlarges: bool = True
-    channels: tuple[int, ...] = (1, 3)
-    cells: CellGrid | None = None
-
 
 # NiN's strides of 4, 2, 2 and 2 put its cells 32 pixels apart, the first centred on pixel 33, counted from 0.
 NIN_CELLS = CellGrid(stride=32, start=17.5, receptive_field=195, pool="max", single_up_to=98)
@@ -125,53 +59,18 @@ def find_architecture(name: str) -> Architecture:
         OptionError: there is no such network, or it is an import path that `import_network` has not been given.
 
     """
-    known = NETWORKS | _imported
+    known = NETWORKS | IMPORTED
     if name in known:
         return known[name]
     if is_import_path(name):
         raise OptionError(
-            f"{name} is code that is not ours: if you trust it, name it with --network {name} (nin.load(..., "
-            f"network={name!r}))"
+            f"{name} is not a network of this package, and importing it runs its code: if you trust it, name it, with "
+            f"--network {name} or, in Python, network={name!r}"
         )
     raise OptionError(
         f"there is no network {name!r}: the networks are {', '.join(NETWORKS)}, or the import path of another, as "
         "package.module:callable"
     )
-
-
-def import_network(name: str) -> None:
-    """Import a network by its import path, so that its name is known from then on; leave names of ours alone.
-
-    Importing runs code. So it is only done for a name that the user gave, and never for one that a model brought along.
-
-    Raises:
-        OptionError: it cannot be imported, or is nothing that can be called.
-
-    """
-    if name in _imported or not is_import_path(name):
-        return
-    try:
-        build = _builder(name)
-        parameters = inspect.signature(build).parameters
-    except Exception as error:  # a module runs any code when it is imported
-        reason = printable(str(error).partition("\n")[0])
-        raise OptionError(f"cannot import the network {name}: {type(error).__name__}: {reason}") from error
-    title = name.rpartition(":")[2]
-    size = parameters["size"].default if "size" in parameters else None
-    if isinstance(size, int):
-        _imported[name] = Architecture(title, name, smallest_size=1, default_size=size, sizes=(size,))
-    else:
-        _imported[name] = Architecture(
-            title, name, smallest_size=1, default_size=OWN_SIZE, sizes=(OWN_SIZE,), enlarges=False
-        )
-
-
-_imported: dict[str, Architecture] = {}
-
-
-def is_import_path(name: str) -> bool:
-    """Return whether a name is written as an import path: "package.module:callable"."""
-    return re.fullmatch(r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\.\w+)*", name) is not None
 
 
 def side_by_side(name: str) -> tuple[str, str, str]:
@@ -181,7 +80,7 @@ def side_by_side(name: str) -> tuple[str, str, str]:
 
 def network_options(name: str) -> frozenset[str]:
     """Return which of `OPTIONS` a network can be built with. Raises what `find_architecture` does."""
-    return OPTIONS & set(inspect.signature(_builder(find_architecture(name).target)).parameters)
+    return OPTIONS & set(inspect.signature(builder(find_architecture(name).target)).parameters)
 
 
 def build_network(
@@ -207,14 +106,14 @@ def build_network(
         raise OptionError(f"{architecture.title} takes images of {allowed} channels, not {in_channels}")
     options = {"size": size, "final_relu": final_relu, "dropout": dropout}
     taken = {key: value for key, value in options.items() if key in network_options(name)}
-    build = _builder(architecture.target)
-    if name not in _imported:
+    build = builder(architecture.target)
+    if name not in IMPORTED:
         return build(in_channels, num_classes, **taken)
     from torch import nn  # here, since the command line's options need this file and no torch
 
     try:
         network = build(in_channels, num_classes, **taken)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = printable(str(error).partition("\n")[0])
         raise OptionError(
             f"{name} failed for {in_channels} channels and {num_classes} classes: {type(error).__name__}: {reason}"
@@ -222,7 +121,7 @@ def build_network(
     if not isinstance(network, nn.Module):
         raise OptionError(f"{name} must return a torch.nn.Module, not {type(network).__name__}")
     if any(map(nn.parameter.is_lazy, network.parameters())):
-        raise OptionError(f"{name} has lazy layers, whose shapes are not known yet: give their numbers of inputs")
+        raise OptionError(f"{name} has lazy layers, whose shapes are not known yet: give in_channels or in_features")
     return network
 
 
@@ -236,8 +135,3 @@ def head_parameters(name: str, in_channels: int, size: int) -> frozenset[str]:
     with torch.device("meta"):  # shapes are enough
         two, three = (build_network(name, in_channels, classes, size).state_dict() for classes in (2, 3))
     return frozenset(key for key in two if two[key].shape != three[key].shape)
-
-
-def _builder(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return operator.attrgetter(attribute)(importlib.import_module(module))

@@ -1,15 +1,16 @@
-"""What is ResNet-18, whose blocks add their input to their output? The textbook's form."""
+"""What is ResNet-18, whose blocks add their input to their output?"""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 as in Dive into Deep Learning, section 8.6 (https://d2l.ai/chapter_convolutional-modern/resnet.html).
+    """ResNet-18 as in He, Zhang, Ren, Sun 2016, table 1; layers as in Dive into Deep Learning, section 8.6.
 
-    He, Zhang, Ren, Sun 2016, table 1. Written like all networks here without batch norms: the published network is the
-    batch-norm variant, `with_batch_norm(ResNet18())`, with 11,175,370 parameters at 1 channel and 10 classes. It takes
-    images of any size.
+    https://d2l.ai/chapter_convolutional-modern/resnet.html. Like all networks here it is written without batch norms:
+    `with_batch_norm(ResNet18())` is the published network, with 11,175,370 parameters at 1 channel and 10 classes. The
+    textbook's has no batch norm after the 1x1 convolutions of its shortcuts. It takes images of any size; the registry,
+    from 32x32.
 
     Args:
         in_channels: 1 for grey images, 3 for colour.

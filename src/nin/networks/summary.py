@@ -1,7 +1,9 @@
 """What does each layer do to the shape, and what does it cost? Read from the modules themselves."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,8 @@ class Layer:
         block_kind: the name of its class.
         branch: within the block, which of the parallel branches from its input the layer belongs to, counted from 0;
             None for a layer that takes what the branches are joined to.
+
+    Of a layer that takes or gives several tensors, the shapes are of the first.
 
     """
 
@@ -52,10 +56,11 @@ class _Branches:
         self._made_by: dict[int, int | None] = {}
         self._count = 0
 
-    def enter(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def enter(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Begin with the block's input."""
-        self._kept.append(inputs[0])
-        self._input, self._count = id(inputs[0]), 0
+        entering = _first_tensor((*inputs, *named.values()))
+        self._kept.append(entering)
+        self._input, self._count = id(entering), 0
         self._made_by.clear()
 
     def follow(self, layer_input: Tensor, layer_output: Tensor) -> int | None:
@@ -85,9 +90,10 @@ def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
     names = {module: name for name, module in meta.named_modules()}
     blocks = {name: _Branches() for name, module in meta.named_modules() if name == "" or _is_block(module)}
     for name, block in blocks.items():
-        meta.get_submodule(name).register_forward_pre_hook(block.enter)
+        meta.get_submodule(name).register_forward_pre_hook(block.enter, with_kwargs=True)
 
-    def describe(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def describe(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], outputs: Any) -> None:
+        entering, output = _first_tensor((*inputs, *named.values())), _first_tensor(outputs)
         name = names[module]
         block = max((one for one in blocks if name.startswith(f"{one}.")), key=len, default="")
         found.append(
@@ -97,19 +103,19 @@ def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
                 kernel=_first_side(module, "kernel_size"),
                 stride=_first_side(module, "stride"),
                 padding=_first_side(module, "padding"),
-                input_shape=tuple(inputs[0].shape[1:]),
+                input_shape=tuple(entering.shape[1:]),
                 output_shape=tuple(output.shape[1:]),
                 parameters=parameter_count(module),
                 multiply_adds=_multiply_adds(module, output),
                 block=block,
                 block_kind=type(meta.get_submodule(block)).__name__ if block else "",
-                branch=blocks[block].follow(inputs[0], output),
+                branch=blocks[block].follow(entering, output),
             )
         )
 
     for module in meta.modules():
         if not list(module.children()):
-            module.register_forward_hook(describe)
+            module.register_forward_hook(describe, with_kwargs=True)
     _forward(meta, in_channels, size)
     return found
 
@@ -130,7 +136,7 @@ def _on_meta(network: nn.Module) -> nn.Module:
     for module in meta.modules():
         if isinstance(module, nn.ReLU):
             # On the meta device, ReLU makes PyTorch import its compiler: a second, and a temporary folder to write to.
-            module.forward = lambda input: input
+            module.forward = torch.empty_like
     return meta
 
 
@@ -152,6 +158,17 @@ def _multiply_adds(module: nn.Module, output: Tensor) -> int:
 
 
 def _first_side(module: nn.Module, attribute: str) -> int:
-    """Return an attribute that PyTorch holds as a number or as (height, width); 0 if there is none."""
+    """Return an attribute that PyTorch holds as a number or as (height, width); 0 if there is none, or a word."""
     value = getattr(module, attribute, 0)
-    return value if isinstance(value, int) else value[0]
+    value = value[0] if isinstance(value, tuple | list) else value
+    return value if isinstance(value, int) else 0
+
+
+def _first_tensor(values: Any) -> Tensor:
+    """Return the first tensor in what a layer takes or gives; an empty one where there is none."""
+    if isinstance(values, Tensor):
+        return values
+    for value in values.values() if isinstance(values, Mapping) else values if isinstance(values, tuple | list) else ():
+        if (found := _first_tensor(value)).numel():
+            return found
+    return torch.empty(0, device="meta")

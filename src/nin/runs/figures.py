@@ -14,6 +14,7 @@ from nin.figures.images import prediction, sample
 from nin.figures.structure import structure
 from nin.figures.style import to_png, to_svg
 from nin.metrics import Evaluation, most_confident_mistakes
+from nin.networks.imported import is_import_path
 from nin.networks.registry import build_network, find_architecture, side_by_side
 from nin.networks.summary import layers
 from nin.runs.evaluate import evaluated_split, with_names
@@ -44,18 +45,22 @@ def run_figures(result: Result, plan: Plan, validations: list[Validation], data:
         ),
         **evaluation_figures(evaluation, images),
     }
-    svg = to_svg(structure_figure(plan.recipe.network, plan.preprocessing.channels, plan.num_classes))
+    svg = to_svg(structure_figure(plan.recipe.network, plan.preprocessing.channels, plan.num_classes, plan.recipe.size))
     return {name: to_png(figure) for name, figure in figures.items()} | {"structure.svg": svg}
 
 
-def structure_figure(network: str, in_channels: int, num_classes: int) -> Figure:
-    """Draw a network, or NiN if it is a baseline, beside AlexNet and VGG: each at the size of its paper or textbook."""
+def structure_figure(network: str, in_channels: int, num_classes: int, size: int | None = None) -> Figure:
+    """Draw a network, or NiN if it is a baseline, beside AlexNet and VGG: each at the size of its paper or textbook.
+
+    A network that is not of this package has no such size, and is drawn at `size`.
+    """
     columns: list[Any] = []
     for name in side_by_side(network):
         architecture = find_architecture(name)
+        side = size if size is not None and is_import_path(name) else architecture.default_size
         with torch.device("meta"):  # shapes are enough: VGG's weights alone would take half a gigabyte
-            built = build_network(name, in_channels, num_classes, architecture.default_size)
-        columns.append((architecture.title, layers(built, in_channels, architecture.default_size)))
+            built = build_network(name, in_channels, num_classes, side)
+        columns.append((architecture.title, layers(built, in_channels, side)))
     return structure(columns)
 
 

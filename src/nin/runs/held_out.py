@@ -48,7 +48,7 @@ def images_to_evaluate(
 
 
 def images_to_calibrate(source: str | None, model: str, config: Config, on_progress: Progress = no_progress) -> Tensor:
-    """Return images that are like those that the model was trained on, or are them; takes what `images_to_evaluate` does.
+    """Return images like those that the model was trained on; takes and raises what `images_to_evaluate` does.
 
     They are the training images of the source; where it is not split, all that it has.
     """

@@ -17,6 +17,7 @@ from nin.inference.classifier import Classifier
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import Config, check_is_described, save_folder
 from nin.metrics import evaluate_logits, fit_temperature
+from nin.networks.imported import is_import_path
 from nin.networks.registry import find_architecture
 from nin.networks.summary import layers, output_shape, parameter_count
 from nin.runs import folder as run_folder
@@ -117,16 +118,23 @@ def model_config(plan: Plan, data: Splits) -> Config:
     config = Config(plan.recipe.network, plan.preprocessing, side, train.names, preparation=data.origin.preparation)
     network = final_layers(plan)
     check_is_described(network, config)
-    _check_logits(network, plan)
+    if is_import_path(plan.recipe.network):
+        _check_logits(plan, network)
     return config
 
 
-def _check_logits(network: nn.Module, plan: Plan) -> None:
-    """Check that a network gives a logit for each class, as one that is not ours may not. Raises OptionError."""
+def _check_logits(plan: Plan, network: nn.Module) -> None:
+    """Check that a network that is not ours can be trained and described, and gives a logit for each class.
+
+    Raises:
+        OptionError: it cannot, or does not.
+
+    """
     recipe, channels = plan.recipe, plan.preprocessing.channels
     images = f"images of {channels} channels and {recipe.size}x{recipe.size} pixels"
     try:
-        shape = output_shape(network, channels, recipe.size)
+        layers(network, channels, recipe.size)
+        shape = output_shape(initial_network(plan), channels, recipe.size)
     except Exception as error:
         reason = printable(str(error).partition("\n")[0])
         raise OptionError(f"the network {recipe.network} cannot take {images}: {reason}") from error

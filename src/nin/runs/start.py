@@ -137,6 +137,8 @@ def choose_recipe(recipe: str | Recipe | None, network: str | None) -> Callable[
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None) -> Recipe:
     """Return the recipe with other values of some fields. Raises OptionError for what no recipe can have."""
+    if not isinstance(changes, Mapping | None) or not all(isinstance(field, str) for field in changes or ()):
+        raise OptionError(f"changes must be a dictionary of fields of the recipe, not {changes!r}")
     fields = [field for field in Recipe.__struct_fields__ if field not in ("name", "network", "epochs")]
     if strange := sorted(set(changes or {}) - set(fields)):
         raise OptionError(f"a recipe has no field {strange[0]!r} to change: it has {', '.join(fields)}")

@@ -12,7 +12,7 @@ from nin.data.auditing.audit import Finding
 from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
 from nin.errors import OptionError
-from nin.networks.registry import import_network, is_import_path
+from nin.networks.imported import import_network, is_import_path
 from nin.runs.folder import refuse_existing
 from nin.runs.result import Result
 from nin.runs.run import no_op, run_plan

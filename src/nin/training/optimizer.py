@@ -60,6 +60,8 @@ class Optimizer:
         """Restore what `state_dict` returned."""
         for (optimizer, _), state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(state)
+            for group in optimizer.param_groups:
+                group.setdefault("weight_decay", 0.0)  # a state of a version before Muon had it
 
 
 class Muon(torch.optim.Optimizer):

@@ -7,7 +7,8 @@ import msgspec
 from nin.choices import Initialisation
 from nin.errors import OptionError
 from nin.files import check_types
-from nin.networks.registry import LARGEST_SIZE, find_architecture
+from nin.networks.architecture import LARGEST_SIZE
+from nin.networks.registry import find_architecture
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,8 +24,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: the peak learning rate of SGD.
         muon_learning_rate: the peak learning rate of Muon, which updates the weights of convolutions; 0 leaves them to
             SGD.
-        muon_weight_decay: of the weights that Muon updates, decoupled: times the learning rate and the weight, as in
-            `torch.optim.Muon`.
+        muon_weight_decay: decoupled weight decay of the weights that Muon updates: each step multiplies them by
+            1 - learning rate x this, as in `torch.optim.Muon`.
         momentum: Nesterov momentum of both optimizers.
         weight_decay: of the parameters that SGD updates.
         warm_up: fraction of all steps in which the learning rates rise linearly from 0.

@@ -1,11 +1,10 @@
-"""What is a cell of a comparison? A network, trained once: the job, and what comes of it."""
+"""What is a cell of a comparison? A network, trained once: the job for it, and what comes of it."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from nin.choices import Size
+from nin.choices import Augmentation, Size
 from nin.networks.registry import find_architecture
 from nin.training.named_recipes import quick
 
@@ -18,9 +17,9 @@ class Settings(msgspec.Struct, frozen=True):
 
     Attributes:
         source: the images, by name or path.
-        minutes, epochs: the budget of a cell: one of the two.
-        size: of the images: "fastest" is the smallest at which the network is worth training, "published" that of its
-            paper or textbook page.
+        minutes, epochs: the budget of a training: one of the two.
+        size: of the images: "fastest" for each network, or "published", that of its paper or textbook page.
+        augmentation: as `nin.train` takes it.
 
     """
 
@@ -28,10 +27,10 @@ class Settings(msgspec.Struct, frozen=True):
     minutes: float | None
     epochs: float | None
     size: Size
+    augmentation: Augmentation | None = None
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """A network trained once: with or without batch norm, at a factor on the recipe's learning rates, by a seed."""
 
     network: str
@@ -43,7 +42,7 @@ class Cell:
     def name(self) -> str:
         """The name of its files."""
         network = self.network.replace(":", "--")
-        return f"{network}{'' if self.batch_norm else '-plain'}-{self.factor:g}-{self.seed}"
+        return f"{network}{'' if self.batch_norm else '-plain'}-{self.factor!r}-{self.seed}"
 
     def changes(self, size: Size) -> dict[str, object]:
         """Return what it changes in the recipe quick."""
@@ -55,21 +54,46 @@ class Cell:
             "muon_learning_rate": recipe.muon_learning_rate * self.factor,
         }
         if architecture.enlarges:
-            changes["size"] = architecture.sizes[0] if size == "fastest" else architecture.default_size
+            changes["size"] = image_size(self.network, size)
         return changes
 
 
-class Job(msgspec.Struct, frozen=True):
-    """What a process is to do: train a network into `run`, or measure the model of `run` in inference."""
+def image_size(network: str, size: Size) -> int:
+    """Return the size of the images of a network: those of networks that do not enlarge images may be smaller."""
+    architecture = find_architecture(network)
+    published = size == "published" and architecture.enlarges
+    return architecture.default_size if published else architecture.sizes[0]
 
-    network: str
+
+class Job(msgspec.Struct, frozen=True):
+    """What a process is to do.
+
+    Attributes:
+        kind: "data" reads the images, so that they are in the cache at each of the `sizes`; "train" trains the network
+            into `run`; "inference" measures the model of `run`.
+        source, augmentation, minutes, epochs: see `Settings`.
+        network, changes, seed: of the cell.
+        run: the folder of its run.
+        sizes: of the images to read.
+
+    """
+
+    kind: Literal["data", "train", "inference"]
     source: str
-    run: str
-    changes: dict[str, Any]
-    minutes: float | None
-    epochs: float | None
-    seed: int
-    inference: bool = False
+    network: str = ""
+    run: str = ""
+    changes: dict[str, Any] = {}
+    augmentation: Augmentation | None = None
+    minutes: float | None = None
+    epochs: float | None = None
+    seed: int = 0
+    sizes: tuple[int, ...] = ()
+
+
+class Read(msgspec.Struct, frozen=True):
+    """How many images of the data set there are."""
+
+    images: int
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -91,16 +115,17 @@ class Trained(msgspec.Struct, frozen=True):
         size: pixels a side of the images.
         epochs: passes through the training images.
         parameters: of the network.
-        multiply_adds: of one image.
+        multiply_adds: of one image, in convolutions and dense layers.
         validation_accuracy, test_accuracy: top-1; None where there are no test images.
         images_per_second: in training.
         seconds: of the whole run.
-        peak_memory: bytes of the process at most; None where the system does not tell.
+        peak_memory: peak memory in bytes: of the process, or allocated on the GPU where there is one; None where the
+            system does not tell.
         curve: the validations.
 
     """
 
-    ended: str
+    ended: Literal["finished", "dead"]
     troubles: tuple[str, ...]
     size: int
     epochs: float
@@ -115,7 +140,7 @@ class Trained(msgspec.Struct, frozen=True):
 
 
 class Inference(msgspec.Struct, frozen=True):
-    """What inference costs: images/s in batches of 256, and the bytes of the process at most."""
+    """What inference costs: images/s, and the peak memory in bytes as of a training."""
 
     images_per_second: float
     peak_memory: int | None
@@ -129,8 +154,21 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of a cell: a training and the cost of its inference, or why there is none."""
+    """What came of a cell; its file in the folder of the comparison.
 
+    Attributes:
+        cell: which cell.
+        title: what figures call the network.
+        source: SHA-256 of the file of a network that is not ours, as it was then.
+        trained: what came of the training, if it came to an end.
+        inference: what inference costs, if that could be measured.
+        failed: what went wrong.
+
+    """
+
+    cell: Cell
+    title: str
+    source: str | None
     trained: Trained | None = None
     inference: Inference | None = None
     failed: str | None = None

@@ -12,20 +12,24 @@ from typing import IO, Any
 import msgspec
 
 from nin.errors import RunError
-from nin.runs.comparing.cell import Inference, Job, Progress, Trained
+from nin.runs.comparing.cell import Inference, Job, Progress, Read, Trained
 from nin.text import printable
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from nin.runs.comparing.cell_worker import main; main()"
 
 
-def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Trained | Inference:
+def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Read | Trained | Inference:
     """Do a job in a process of its own.
 
     Raises:
         RunError: it failed, with the reason in one line.
 
     """
-    kind = Inference if job.inference else Trained
+    kind = {"data": Read, "train": Trained, "inference": Inference}[job.kind]
+    try:
+        encoded = msgspec.json.encode(job)
+    except UnicodeEncodeError as error:
+        raise RunError(f"{error.object!r} is not valid text; rename it") from error
     home = str(Path(__file__).parents[__name__.count(".")])  # that has `nin`
     paths = [*sys.path, *([] if home in sys.path else [home])]
     with subprocess.Popen(
@@ -39,9 +43,9 @@ def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Trained | Infe
         assert process.stderr is not None
         try:
             errors = _Lines(process.stderr)
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(msgspec.json.encode(job) + b"\n")
-                process.stdin.close()
+            with contextlib.suppress(OSError):  # it has ended already
+                process.stdin.write(encoded + b"\n")
+                process.stdin.flush()  # and left open: the process ends when it is closed
             for line in _lines(process.stdout):
                 message = msgspec.json.decode(line, type=dict[str, Any])
                 if "failed" in message:
@@ -52,9 +56,11 @@ def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Trained | Infe
             process.wait()
         finally:
             process.kill()
-        last = printable(errors.last().decode(errors="replace")) or "it said nothing"
-    killed = "; it was killed, as happens when memory runs out" if process.returncode == -9 else ""
-    raise RunError(f"its process ended with exit code {process.returncode}{killed}: {last}")
+        last = printable(errors.last().decode(errors="replace"))
+    if process.returncode == -9:
+        raise RunError("its process was killed, as happens when memory runs out")
+    said = f": {last}" if last else " and no error message"
+    raise RunError(f"its process ended with exit code {process.returncode}{said}")
 
 
 class _Lines:

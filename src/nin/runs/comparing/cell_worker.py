@@ -1,7 +1,9 @@
 """What does the process of a cell do? Its job comes in as JSON; progress and outcome go out as lines of JSON."""
 
+import contextlib
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -9,11 +11,14 @@ from typing import IO, Any
 import msgspec
 import torch
 
-from nin.errors import NinError
+from nin.data.load import load_dataset
+from nin.errors import NinError, OptionError
 from nin.files import read_json_lines
 from nin.inference.load import load
-from nin.networks.registry import import_network
-from nin.runs.comparing.cell import Inference, Job, Point, Progress, Trained
+from nin.networks.batch_norm import has_batch_norm
+from nin.networks.imported import import_network, is_import_path
+from nin.networks.registry import build_network, find_architecture
+from nin.runs.comparing.cell import Inference, Job, Point, Progress, Read, Trained
 from nin.runs.evaluate import images_per_second
 from nin.runs.train import train
 from nin.training.events import Event, Step
@@ -28,14 +33,28 @@ def main() -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a network prints is not an answer
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        import_network(job.network)
-        answer: Any = _measure_inference(job) if job.inference else _train(job, out)
+        answer = _do(job, out)
     except (NinError, MemoryError) as error:
-        answer = {"failed": str(error) or type(error).__name__}
+        answer: Any = {"failed": str(error) or type(error).__name__}
     except KeyboardInterrupt:
         os._exit(130)
     _send(out, answer)
+
+
+def _do(job: Job, out: IO[bytes]) -> Any:
+    if job.kind == "data":
+        splits = [load_dataset(job.source, size=size) for size in job.sizes]
+        return Read(len(splits[0].train))
+    import_network(job.network)
+    return _train(job, out) if job.kind == "train" else _measure_inference(job)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, however that was: its pipe then closes."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 class _Reporter:
@@ -57,11 +76,17 @@ class _Reporter:
 
 def _train(job: Job, out: IO[bytes]) -> Trained:
     reporter = _Reporter(out)
+    architecture = find_architecture(job.network)
+    if not job.changes["batch_norm"] and is_import_path(job.network):
+        channels = load_dataset(job.source, size=architecture.sizes[0]).train.channels
+        if has_batch_norm(build_network(job.network, channels, 2, architecture.default_size)):
+            raise OptionError("it has batch norms of its own, so it cannot be trained without")
     result = train(
         job.source,
         network=job.network,
         recipe="quick",
         changes=job.changes,
+        augmentation=job.augmentation,
         minutes=job.minutes,
         epochs=job.epochs,
         run=job.run,
@@ -107,15 +132,17 @@ def _measure_inference(job: Job) -> Inference:
 
 
 def _peak_memory() -> int | None:
-    """Return how many bytes this process had at most, of the accelerator where there is one."""
+    """Return how many bytes this process had at most, or allocated on the GPU where there is one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
+    with contextlib.suppress(OSError, StopIteration):  # elsewhere than on Linux
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
     try:
         import resource
     except ImportError:  # Windows
         return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _send(out: IO[bytes], message: Any) -> None:

@@ -12,7 +12,7 @@ from nin.figures.style import to_png
 from nin.files import write_all
 from nin.page import load_template
 from nin.runs.comparing.cell import Outcomes, Settings, Trained
-from nin.runs.comparing.table import TARGET, Row, best_cells, rows_of, to_csv
+from nin.runs.comparing.table import TARGET, Row, best_cells, mean_and_interval, rows_of, to_csv
 from nin.runs.report import Png, number, png_of
 from nin.text import duration
 
@@ -37,7 +37,7 @@ def write_page(folder: Path, settings: Settings, outcomes: Outcomes, environment
         (cell.network, cell.batch_norm, cell.factor): outcome for cell, outcome in outcomes.items() if cell.seed == 0
     }
     factors = sorted({cell.factor for cell in outcomes if cell.seed == 0})
-    filters = {"number": number, "duration": duration, "megabytes": _megabytes, "accuracy": _accuracy}
+    filters = {"number": number, "duration": duration, "megabytes": _megabytes, "accuracy": mean_and_interval}
     page = load_template("runs/comparing", "comparison.html.j2", filters).render(
         settings=settings,
         environment=environment,
@@ -45,10 +45,11 @@ def write_page(folder: Path, settings: Settings, outcomes: Outcomes, environment
         factors=factors,
         tried={key: outcome.trained for key, outcome in tried.items()},
         target=TARGET,
-        cells=len(outcomes),
+        trainings=len(outcomes),
+        most_seeds=max((row.seeds for row in rows), default=0),
     )
-    cells = [{"cell": cell, "outcome": outcome} for cell, outcome in outcomes.items()]
-    content = {"settings": settings, "environment": environment, "rows": rows, "cells": cells}
+    trainings = list(outcomes.values())
+    content = {"settings": settings, "environment": environment, "rows": rows, "trainings": trainings}
     write_all(
         {
             folder / "comparison.csv": to_csv(rows),
@@ -88,10 +89,3 @@ def _curve(trained: Trained) -> Curve:
 
 def _megabytes(count: int | None) -> str:
     return "–" if count is None else f"{count / 1e6:,.0f} MB"
-
-
-def _accuracy(mean: float | None, interval: float | None) -> str:
-    """Write a mean and half of its interval over the seeds, if there are seeds to have one."""
-    if mean is None:
-        return "–"
-    return f"{mean:.4f}" if interval is None else f"{mean:.4f} ± {interval:.4f}"

@@ -9,7 +9,6 @@ from statistics import fmean
 import msgspec
 
 from nin.metrics import t_interval
-from nin.networks.registry import find_architecture
 from nin.runs.comparing.cell import Cell, Outcomes, Trained
 from nin.runs.comparing.compare import best_factor
 
@@ -35,7 +34,7 @@ class Row(msgspec.Struct, frozen=True):
             there.
         troubles: what failed, a line each.
 
-    All figures are None where no training came to its end.
+    Figures are None where no training gave a result. A training that died counts with the accuracy that it had.
     """
 
     network: str
@@ -91,7 +90,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 def _row(network: str, batch_norm: bool, outcomes: Outcomes) -> Row:
     own = {c: outcome for c, outcome in outcomes.items() if (c.network, c.batch_norm) == (network, batch_norm)}
-    title, troubles = find_architecture(network).title, tuple(_troubles(own))
+    title, troubles = next(iter(own.values())).title, tuple(_troubles(own))
     best = best_cells(network, batch_norm, own)
     if not best:
         return Row(network, title, batch_norm, troubles=troubles)
@@ -124,6 +123,13 @@ def _row(network: str, batch_norm: bool, outcomes: Outcomes) -> Row:
     )
 
 
+def mean_and_interval(mean: float | None, interval: float | None) -> str:
+    """Write a mean and half of its interval over the seeds, where there are some to have one; a dash without a mean."""
+    if mean is None:
+        return "–"
+    return f"{mean:.4f}" if interval is None else f"{mean:.4f} ± {interval:.4f}"
+
+
 def _interval(values: Sequence[float]) -> float | None:
     interval = t_interval(values)
     return None if math.isnan(interval) else interval
@@ -133,6 +139,6 @@ def _troubles(outcomes: Outcomes) -> list[str]:
     """Return what failed in these cells: one line for cells that failed in the same way."""
     lines: dict[str, list[str]] = {}
     for cell, outcome in outcomes.items():
-        for trouble in [outcome.failed] if outcome.failed else (outcome.trained.troubles if outcome.trained else ()):
-            lines.setdefault(trouble, []).append(f"{cell.factor:g} times the learning rates, seed {cell.seed}")
+        for trouble in (*(outcome.trained.troubles if outcome.trained else ()), *filter(None, [outcome.failed])):
+            lines.setdefault(trouble, []).append(f"learning rates × {cell.factor:g}, seed {cell.seed}")
     return [f"{trouble} ({'; '.join(cells)})" for trouble, cells in lines.items()]
