@@ -147,7 +147,7 @@ def test_what_is_finished_is_not_made_again_and_what_failed_is(
 @pytest.mark.slow
 def test_a_comparison_that_was_killed_goes_on_where_it_was(stripes_folder: Path, tmp_path: Path):
     folder = tmp_path / "comparison"
-    arguments = ["compare", "lenet", "nin-2013", "--data", str(stripes_folder), "--epochs", "3", "--seeds", "1"]
+    arguments = ["compare", "lenet", "nin-2013", "--data", str(stripes_folder), "--epochs", "1", "--seeds", "1"]
     command = [*PROGRAM, *arguments, "--out", str(folder)]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     try:

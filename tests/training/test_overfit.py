@@ -27,9 +27,9 @@ def test_a_network_learns_64_images_with_random_labels_by_heart(name: str):
     loss = torch.tensor(torch.inf)
     for step in range(MOST_STEPS):
         loss = F.cross_entropy(network(images), labels)
-        if loss < 0.02:
+        if loss < 0.05:
             break
         optimizer.zero_grad()
         loss.backward()
         optimizer.step(min(1.0, (step + 1) / 10))
-    assert loss < 0.02
+    assert loss < 0.05
