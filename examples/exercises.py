@@ -131,7 +131,14 @@ def with_dense_head(in_channels: int, num_classes: int, size: int, dropout: floa
     cells = (size + 3) // 4  # a side of the maps
     dense = nn.Linear(192 * cells**2, num_classes)
     return nn.Sequential(
-        network.n1, network.m1, network.n2, network.m2, network.n3[:-1], nn.Flatten(), nn.Dropout(dropout), dense
+        network.n1,
+        network.m1,
+        network.n2,
+        network.m2,
+        *list(network.n3.children())[:-1],
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        dense,
     )
 
 

@@ -57,13 +57,14 @@ class ExportedModel(nn.Module):
         config = classifier.config
         preprocessing = config.preprocessing
         grid = find_architecture(config.architecture).cells
-        self.network = copy.deepcopy(classifier.network).to("cpu", memory_format=torch.contiguous_format)
+        self.network = copy.deepcopy(classifier.network).cpu()
+        for parameter in self.network.parameters():
+            parameter.data = parameter.data.contiguous()
         self.temperature, self.shape = config.temperature, shape
         self.pool = None if grid is None else grid.pool
         self.size = preprocessing.size
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
-        self.register_buffer("shift", 255 * mean)
-        self.register_buffer("scale", torch.where(std > 0, 1 / (255 * std), 0.0))
+        self.shift, self.scale = nn.Buffer(255 * mean), nn.Buffer(torch.where(std > 0, 1 / (255 * std), 0.0))
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -80,7 +81,8 @@ class ExportedModel(nn.Module):
         if self.pool is None:
             logits, maps = self.network(x), ()
         else:
-            class_maps = self.network.class_maps(x)  # pyright: ignore[reportCallIssue] - the registry says it has them
+            maps_of: Any = self.network.class_maps
+            class_maps = maps_of(x)
             logits = class_maps.amax(dim=(2, 3)) if self.pool == "max" else class_maps.mean(dim=(2, 3))
             maps = (class_maps,)
         return ((logits / self.temperature).softmax(dim=1), logits, *maps)
@@ -176,7 +178,7 @@ def onnx_runner(content: bytes) -> Run:
     """Return a function that runs the content of an ONNX file by ONNX Runtime, on the CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
 

@@ -74,8 +74,8 @@ class Plan:
             for factor in self.learning_rates:
                 yield Cell(network, way, factor, seed=0)
             best = best_factor(network, way, outcomes, self.learning_rates)
-            for seed in range(1, self.seeds) if best is not None else ():
-                yield Cell(network, way, best, seed)
+            if best is not None:
+                yield from (Cell(network, way, best, seed) for seed in range(1, self.seeds))
 
 
 @dataclass(frozen=True)
