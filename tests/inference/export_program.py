@@ -12,8 +12,9 @@ from torch import nn
 
 from nin.data.preprocessing import Preprocessing
 from nin.inference.classifier import Classifier
-from nin.inference.export import export, onnx_runner, to_onnx, to_torch, torch_runner
+from nin.inference.export import ExportedModel, export, to_onnx, to_torch
 from nin.inference.model_folder import Config
+from nin.inference.parity import onnx_runner, torch_runner
 from nin.networks.initialisation import initialise
 from nin.networks.registry import build_network
 
@@ -57,10 +58,9 @@ def main() -> None:
     for shape in ((image_size, image_size), (size, size), (17, 90), (200, 33)):
         others = torch.randint(0, 256, (2, channels, *shape), dtype=torch.uint8)
         found[f"any size, {shape}"] = differences(classifier, anything, others)
+    names = ExportedModel(classifier, None).output_names
     for shape in ((image_size, image_size), None):
-        found[f"torch, {shape}"] = differences(
-            classifier, torch_runner(to_torch(classifier, shape), classifier), images
-        )
+        found[f"torch, {shape}"] = differences(classifier, torch_runner(to_torch(classifier, shape), names), images)
     print(json.dumps(found))
 
 

@@ -16,9 +16,10 @@ from synthetic import stripes
 from nin.data.preprocessing import Preprocessing
 from nin.errors import ModelError, OptionError
 from nin.inference.classifier import Classifier
-from nin.inference.export import ExportedModel, compare, metadata, require
+from nin.inference.export import ExportedModel, metadata, require
 from nin.inference.int8 import Figures, Quantised
 from nin.inference.model_folder import Config
+from nin.inference.parity import compare
 from nin.networks.nin_2013 import NiN2013
 from nin.networks.registry import NETWORKS
 

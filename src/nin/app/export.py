@@ -6,9 +6,10 @@ from nin.app.console import Progress
 from nin.app.options import Export
 from nin.errors import OptionError
 from nin.files import write
-from nin.inference.export import compare, export, onnx_runner, shape_of, to_onnx
+from nin.inference.export import export, shape_of, to_onnx
 from nin.inference.int8 import in_words, quantise
 from nin.inference.load import load
+from nin.inference.parity import compare, onnx_runner
 from nin.runs.held_out import images_to_calibrate, images_to_evaluate
 from nin.text import printable
 

@@ -1,20 +1,14 @@
 """How does a model leave? As one file for other software, with preprocessing, temperature and class maps inside."""
 
-import contextlib
 import copy
 import io
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
@@ -22,25 +16,14 @@ from torch import Tensor, nn
 
 from nin.choices import Format
 from nin.data.progress import Progress, no_progress
-from nin.errors import ModelError, OptionError
+from nin.errors import OptionError
 from nin.files import write
 from nin.inference.classifier import Classifier
-from nin.networks.forward import images_per_batch
+from nin.inference.parity import Parity, compare, onnx_runner, quiet, torch_runner
 from nin.networks.registry import find_architecture
 
 OPSET = 20  # of 2023; ONNX Runtime 1.17 and later read it
-TOLERANCE = 1e-4  # of a probability, between the file and the classifier
-Outputs = Mapping[str, np.ndarray]
-Run = Callable[[np.ndarray], Outputs]
 Shape = tuple[int, int]  # height and width
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How an exported file compares with its classifier: on how many images, and the largest difference."""
-
-    images: int
-    difference: float
 
 
 class ExportedModel(nn.Module):
@@ -117,7 +100,11 @@ def export(
         raise OptionError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}")
     shape = None if any_size else shape_of(images)
     content = to_onnx(classifier, shape) if format == "onnx" else to_torch(classifier, shape)
-    run = onnx_runner(content) if format == "onnx" else torch_runner(content, classifier)
+    run = (
+        onnx_runner(content)
+        if format == "onnx"
+        else torch_runner(content, ExportedModel(classifier, shape).output_names)
+    )
     parity = compare(run, classifier, images, on_progress)
     write(path, content)
     return parity
@@ -132,7 +119,7 @@ def to_onnx(classifier: Classifier, shape: Shape | None) -> bytes:
     """Return the content of an ONNX file. Raises OptionError where the packages for it are missing."""
     require("onnx", "onnxscript", "onnxruntime")
     module, examples, free, names = _traceable(classifier, shape)
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         program: Any = torch.onnx.export(
             module,
             (examples,),
@@ -153,9 +140,9 @@ def to_torch(classifier: Classifier, shape: Shape | None) -> bytes:
     """Return the content of a file of `torch.export`."""
     module, examples, free, _ = _traceable(classifier, shape)
     file = io.BytesIO()
-    with _quiet():
+    with quiet():
         program = torch.export.export(module, (examples,), dynamic_shapes=(free,))
-        torch.export.save(program, file, extra_files={"nin.json": json.dumps(metadata(classifier, shape))})
+        torch.export.save(program, file, extra_files={"metadata.json": json.dumps(metadata(classifier, shape))})
     return file.getvalue()
 
 
@@ -172,52 +159,6 @@ def metadata(classifier: Classifier, shape: Shape | None) -> dict[str, str]:
         "nin": version("network-in-network"),
         "torch": str(torch.__version__),
     }
-
-
-def onnx_runner(content: bytes) -> Run:
-    """Return a function that runs the content of an ONNX file by ONNX Runtime, on the CPU."""
-    import onnxruntime
-
-    session: Any = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
-
-
-def torch_runner(content: bytes, classifier: Classifier) -> Run:
-    """Return a function that runs the content of a file of `torch.export`."""
-    with _quiet():
-        program = torch.export.load(io.BytesIO(content)).module()
-    names = ExportedModel(classifier, None).output_names
-
-    def run(images: np.ndarray) -> Outputs:
-        with torch.inference_mode():
-            found = program(torch.from_numpy(images))
-        return {name: values.numpy() for name, values in zip(names, found, strict=True)}
-
-    return run
-
-
-def compare(run: Run, classifier: Classifier, images: Tensor, on_progress: Progress = no_progress) -> Parity:
-    """Compare a file with its classifier on images.
-
-    Raises:
-        ModelError: a probability differs by more than `TOLERANCE`, or an image gets another label.
-
-    """
-    exact = Classifier(classifier.network, classifier.config, device=classifier.device, precision="float32")
-    largest, done = 0.0, 0
-    for batch in images.split(images_per_batch(classifier.config.preprocessing.size)):
-        expected, found = exact.probabilities(batch), torch.from_numpy(run(batch.numpy(force=True))["probabilities"])
-        difference = (expected - found).abs().max().item()
-        largest, others = max(largest, difference), int((expected.argmax(1) != found.argmax(1)).sum())
-        if others or not largest <= TOLERANCE:
-            raise ModelError(
-                f"the exported model differs from the classifier by {largest:.2g} in a probability and in the labels "
-                f"of {others} of {len(batch)} images: nothing was written; is another version of PyTorch at hand?"
-            )
-        done += len(batch)
-        on_progress("comparing", done, len(images))
-    return Parity(len(images), largest)
 
 
 def require(*packages: str) -> None:
@@ -242,17 +183,3 @@ def _traceable(
     if shape is None:
         free |= {2: torch.export.Dim("height", min=1), 3: torch.export.Dim("width", min=1)}
     return module, examples, free, module.output_names
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the exporter says to its own developers from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from nin.data.images import LabelledImages
 from nin.errors import OptionError
-from nin.inference.export import Run, onnx_runner, require
+from nin.inference.export import require
+from nin.inference.parity import Run, onnx_runner
 from nin.metrics import top1_accuracy
 
 CALIBRATION_IMAGES = 512
