@@ -54,4 +54,4 @@ print(*commands, [name for name in ("torch", "matplotlib", "numpy") if name in s
 """
     said = python(program)
     assert said.splitlines()[-1] == "train compare predict evaluate export summary data report []"
-    assert said.count("usage: nin") == 7
+    assert said.count("usage: nin") == 9
