@@ -284,6 +284,10 @@ def test_what_failed_is_tried_again_and_what_only_cannot_be_measured_keeps_its_t
         return pretend(job, on_progress)
 
     monkeypatch.setattr(compare_module, "run_job", fail)
+    left: list[int] = []
+    watcher = Watcher(lambda cell, many: left.append(many), QUIET.progress, QUIET.outcome)
+    compare(Plan(["lenet", "nin"], 1), SETTINGS, tmp_path / "both", watcher)
+    assert left == [2, 1]
     compare(Plan(["lenet"], 1), SETTINGS, tmp_path / "new", QUIET)
     (outcome,) = read_outcomes(tmp_path / "new").values()
     assert outcome.trained is not None

@@ -128,9 +128,11 @@ def compare(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> N
             run_job(Job("data", settings.source, sizes=sizes), watcher.progress)
         if not (folder / SETTINGS).exists() or read_json(folder / SETTINGS) != to_builtins(settings):
             write_json(folder / SETTINGS, settings)
+        tried: set[Cell] = set()
         for cell in cells:
             if _is_missing(cell, outcomes):
-                watcher.cell(cell, _left(plan, outcomes))
+                watcher.cell(cell, _left(plan, outcomes, tried))
+                tried.add(cell)
                 outcomes[cell] = _make(folder, cell, settings, watcher.progress)
                 write_json(folder / f"{cell.name}.json", outcomes[cell])
                 watcher.outcome(outcomes[cell])
@@ -200,9 +202,9 @@ def _is_missing(cell: Cell, outcomes: Outcomes) -> bool:
     return outcome is None or outcome.failed is not None or outcome.source != source_hash(cell.network)
 
 
-def _left(plan: Plan, outcomes: Outcomes) -> int:
+def _left(plan: Plan, outcomes: Outcomes, tried: set[Cell]) -> int:
     """Return how many cells are still to be made; those of the other seeds, before their rate is known, too."""
-    missing = {cell for cell in plan.cells(outcomes) if _is_missing(cell, outcomes)}
+    missing = {cell for cell in plan.cells(outcomes) if _is_missing(cell, outcomes)} - tried
     open_series = {(cell.network, cell.batch_norm) for cell in missing if cell.seed == 0}
     first = sum(cell.seed == 0 for cell in missing)
     others = sum(cell.seed > 0 and (cell.network, cell.batch_norm) not in open_series for cell in missing)
