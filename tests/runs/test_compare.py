@@ -15,8 +15,9 @@ from synthetic import stripes
 from nin.errors import OptionError, RunError
 from nin.runs.comparing import compare as compare_module
 from nin.runs.comparing.cell import Cell, Inference, Job, Outcome, Outcomes, Point, Read, Settings, Trained
-from nin.runs.comparing.compare import Plan, Watcher, best_factor, compare, read_outcomes
+from nin.runs.comparing.compare import Watcher, compare, read_outcomes
 from nin.runs.comparing.comparison_page import write_page
+from nin.runs.comparing.plan import Plan, best_factor
 from nin.runs.comparing.table import rows_of, seconds_to, to_csv
 from nin.runs.environment import machine
 

@@ -16,8 +16,9 @@ from nin.app.options import Compare
 from nin.data.load import NAMED
 from nin.networks.registry import NETWORKS
 from nin.runs.comparing.cell import Cell, Outcome, Progress, Settings
-from nin.runs.comparing.compare import Plan, Watcher, compare, read_outcomes
+from nin.runs.comparing.compare import Watcher, compare, read_outcomes
 from nin.runs.comparing.comparison_page import write_page
+from nin.runs.comparing.plan import Plan
 from nin.runs.comparing.table import TARGET, Row, mean_and_interval, rows_of
 from nin.runs.environment import machine
 from nin.runs.train import MINUTES

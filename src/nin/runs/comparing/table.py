@@ -10,7 +10,7 @@ import msgspec
 
 from nin.metrics import t_interval
 from nin.runs.comparing.cell import Cell, Outcomes, Trained
-from nin.runs.comparing.compare import best_factor
+from nin.runs.comparing.plan import best_factor
 
 TARGET = 0.90  # of validation accuracy, to which time is measured
 
