@@ -76,7 +76,7 @@ def test_without_batch_norm_a_batch_may_be_a_single_image():
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones():
-    with pytest.raises(OptionError, match="'resnet': the networks are nin, "):
+    with pytest.raises(OptionError, match="'resnet': the networks are lenet, "):
         named_recipe("quick", "resnet")
 
 
