@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from app.program import ENVIRONMENT, PROGRAM, start
@@ -71,27 +72,48 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str | Path, nets: Path) -> subprocess.CompletedProcess[str]:
-    return start("compare", *arguments, "--out", folder, cwd=nets)
+class Compared(NamedTuple):
+    """A comparison that was killed in its second training and went on: its folder, what the second command printed.
+
+    And when the files of the first training were last written, before the kill.
+    """
+
+    folder: Path
+    output: str
+    finished_before_the_kill: tuple[int, int]
 
 
 @pytest.fixture(scope="module")
-def compared(stripes_folder: Path, nets: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Compare a network of somebody else, one that dies and one whose process ends; return folder and output."""
+def compared(stripes_folder: Path, nets: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    """Compare LeNet, a network of somebody else, one that dies and one whose process ends."""
     folder = tmp_path_factory.mktemp("compared") / "comparison"
-    networks = ("others_nets:normed", "others_nets:Broken", "others_nets:Gone")
-    options = ("--data", stripes_folder, "--epochs", "2", "--seeds", "1")
-    answer = run(folder, *networks, *options, nets=nets)
+    networks = ("lenet", "others_nets:normed", "others_nets:Broken", "others_nets:Gone")
+    arguments = ["compare", *networks, "--data", stripes_folder, "--epochs", "2", "--seeds", "1", "--out", folder]
+    command = [*PROGRAM, *map(str, arguments)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, cwd=nets, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "others_nets--normed-1.0-0" / "plan.json").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (folder / "others_nets--normed-1.0-0.json").exists()
+    first, page = (folder / name for name in ("lenet-1.0-0.json", "lenet-1.0-0/report.html"))
+    finished = first.stat().st_mtime_ns, page.stat().st_mtime_ns
+    answer = start(*arguments, cwd=nets)
     assert (answer.returncode, answer.stderr) == (0, "")
-    return folder, answer.stdout
+    return Compared(folder, answer.stdout, finished)
 
 
 @pytest.mark.slow
-def test_every_network_is_trained_and_measured(compared: tuple[Path, str]):
-    folder, _ = compared
+def test_every_network_is_trained_and_measured(compared: Compared):
+    folder = compared.folder
     cells = {one["cell"]["network"]: one for one in json.loads((folder / "results.json").read_text())["trainings"]}
-    assert list(cells) == ["others_nets:normed", "others_nets:Broken", "others_nets:Gone"]
-    for network in ("others_nets:normed",):
+    assert list(cells) == ["lenet", "others_nets:normed", "others_nets:Broken", "others_nets:Gone"]
+    for network in ("lenet", "others_nets:normed"):
         trained, inference = cells[network]["trained"], cells[network]["inference"]
         assert trained["ended"] == "finished"
         assert trained["epochs"] == pytest.approx(2, abs=0.2)
@@ -106,8 +128,8 @@ def test_every_network_is_trained_and_measured(compared: tuple[Path, str]):
 
 
 @pytest.mark.slow
-def test_a_network_that_fails_is_a_row_that_says_so(compared: tuple[Path, str]):
-    folder, output = compared
+def test_a_network_that_fails_is_a_row_that_says_so(compared: Compared):
+    folder, output, _ = compared
     page = (folder / "comparison.html").read_text()
     assert "its process ended with exit code 7" in page
     assert re.search(r"others_nets:Gone.* failed: its process ended with exit code 7", output)
@@ -116,14 +138,15 @@ def test_a_network_that_fails_is_a_row_that_says_so(compared: tuple[Path, str]):
 
 
 @pytest.mark.slow
-def test_the_page_loads_nothing_and_names_the_command(compared: tuple[Path, str]):
-    folder, _ = compared
+def test_the_page_loads_nothing_and_names_the_command(compared: Compared):
+    folder = compared.folder
     page = (folder / "comparison.html").read_text()
-    assert "nin compare others_nets:normed others_nets:Broken" in page
+    assert "nin compare lenet others_nets:normed" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     lines = (folder / "comparison.csv").read_text().splitlines()
     assert lines[0].startswith("network,title,batch_norm,")
     assert [line.split(",")[0] for line in lines[1:]] == [
+        "lenet",
         "others_nets:normed",
         "others_nets:Broken",
         "others_nets:Gone",
@@ -131,29 +154,11 @@ def test_the_page_loads_nothing_and_names_the_command(compared: tuple[Path, str]
 
 
 @pytest.mark.slow
-def test_a_comparison_that_was_killed_goes_on_where_it_was(stripes_folder: Path, tmp_path: Path):
-    folder = tmp_path / "comparison"
-    arguments = ["compare", "lenet", "nin-2013", "--data", str(stripes_folder), "--epochs", "1", "--seeds", "1"]
-    command = [*PROGRAM, *arguments, "--out", str(folder)]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-    try:
-        first, second = folder / "lenet-1.0-0.json", folder / "nin-2013-1.0-0"
-        deadline = time.monotonic() + 120
-        while not (second / "plan.json").exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not (folder / "nin-2013-1.0-0.json").exists()
-    finished, run_of_first = first.stat().st_mtime_ns, (folder / "lenet-1.0-0" / "report.html").stat().st_mtime_ns
-    answer = start(*arguments, "--out", folder)
-    assert answer.returncode == 0, answer.stderr
-    assert first.stat().st_mtime_ns == finished
-    assert (folder / "lenet-1.0-0" / "report.html").stat().st_mtime_ns == run_of_first
-    assert json.loads((folder / "nin-2013-1.0-0.json").read_text())["trained"]["ended"] == "finished"
-    assert "lenet" not in answer.stdout.splitlines()[0]
+def test_a_comparison_that_was_killed_goes_on_where_it_was(compared: Compared):
+    times = compared.folder / "lenet-1.0-0.json", compared.folder / "lenet-1.0-0" / "report.html"
+    assert tuple(file.stat().st_mtime_ns for file in times) == compared.finished_before_the_kill
+    assert "lenet, seed 0" not in compared.output
+    assert compared.output.startswith("others_nets:normed, seed 0: 3 trainings to go")
 
 
 # --- The order of the cells, with trainings that take no time ---
