@@ -6,12 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from rich import progress
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nin.app.console import print_above, print_table
+from nin.app.console import live_bar, print_above, print_table
 from nin.app.options import Compare
 from nin.data.load import NAMED
 from nin.networks.registry import NETWORKS
@@ -37,6 +36,7 @@ def main(options: Compare) -> int:
     folder, environment = options.out or FOLDER, machine(shlex.join(["nin", *sys.argv[1:]]))
 
     def keep(outcome: Outcome) -> None:
+        """Show what came of a training, and write the page with it."""
         display.end(outcome)
         write_page(folder, settings, read_outcomes(folder), environment)
 
@@ -72,16 +72,8 @@ class Display:
     """Shows which cell runs and how long the rest will take: on a live bar, or as lines without a terminal."""
 
     def __init__(self, settings: Settings) -> None:
-        console = Console()
         self.settings = settings
-        self.bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.TextColumn("{task.fields[figures]}"),
-            console=console,
-            disable=not console.is_terminal or console.is_dumb_terminal,
-            transient=True,
-        )
+        self.bar = live_bar(Console())
         self.took: list[float] = []
 
     def __enter__(self) -> "Display":

@@ -29,17 +29,8 @@ class Progress:
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
-        console = Console(stderr=stderr)
-        self.bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.TextColumn("{task.fields[figures]}"),
-            progress.TimeRemainingColumn(),
-            progress.TextColumn("left"),
-            console=console,
-            disable=not console.is_terminal or console.is_dumb_terminal,
-            transient=True,
-        )
+        time_left = (progress.TimeRemainingColumn(), progress.TextColumn("left"))
+        self.bar = live_bar(Console(stderr=stderr), *time_left)
         self.last_line = time.monotonic()
         self.reading: dict[str, progress.TaskID] = {}
 
@@ -128,6 +119,19 @@ class Progress:
                 self.print(f"{event.message} Evaluation and report follow in a moment.")
             case Trouble():
                 self.print(f"This run is {event.kind}: {event.message}")
+
+
+def live_bar(console: Console, *more: progress.ProgressColumn) -> progress.Progress:
+    """Return a bar with description, figures and `more` columns; where there is no terminal, it is disabled."""
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.fields[figures]}"),
+        *more,
+        console=console,
+        disable=not console.is_terminal or console.is_dumb_terminal,
+        transient=True,
+    )
 
 
 def print_above(bar: progress.Progress, line: str) -> None:
