@@ -249,7 +249,7 @@ class Lazy(Sequence[bytes]):
         return 20
 
     def __getitem__(self, index: int) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if self.broken and index == 5 and sys._getframe(1).f_code.co_name == "take":
+        if self.broken and index == 5 and sys._getframe(1).f_code.co_name == "<genexpr>":
             raise DataError("row 5 is damaged")
         return photo(index)
 

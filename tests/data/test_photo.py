@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.data.photos.photo import MAX_BYTES, find_photos, read_photo
+from nin.data.photos.photo import MAX_BYTES, read_photo
 from nin.errors import PhotoError
 
 GREY = np.add.outer(np.arange(40) * 4, np.arange(60)).astype(np.uint8)  # 0 at the top left, 215 at the bottom right
@@ -147,23 +147,6 @@ def test_of_an_animation_the_first_frame_is_shown(read: Callable[..., Image.Imag
     np.testing.assert_allclose(np.asarray(shown), 200, atol=3)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Which files
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_folders_stand_for_the_files_below_them_in_order(tmp_path: Path):
-    for name in ("f/b.png", "f/a.jpg", "f/notes.txt", "f/sub/c.png", "f/.hidden.png", "f/.git/d.png", "z.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "f/circle").symlink_to(tmp_path / "f", target_is_directory=True)
-    (tmp_path / "empty").mkdir()
-    missing, last = tmp_path / "missing.png", tmp_path / "z.png"
-    found = find_photos([last, tmp_path / "f", missing, tmp_path / "empty", last])
-    below = [tmp_path / "f" / name for name in ("a.jpg", "b.png", "notes.txt", "sub/c.png")]
-    assert found == [last, *below, missing, tmp_path / "empty", last]
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_said(tmp_path: Path):
     path = tmp_path / "folder/secret.png"
@@ -171,9 +154,6 @@ def test_what_may_not_be_read_is_said(tmp_path: Path):
     path.write_bytes(encoded(Image.new("L", (5, 5)), "PNG"))
     path.chmod(0)
     assert "ermission" in complaint(path)
-    path.parent.chmod(0)
-    assert find_photos([tmp_path]) == [path.parent]
-    path.parent.chmod(0o700)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])

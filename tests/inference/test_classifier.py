@@ -149,17 +149,17 @@ def test_of_photos_that_cannot_be_read_the_error_stands_in_its_place(tmp_path: P
     Image.new("L", (40, 60), 255).save(tmp_path / "white.png")
     (tmp_path / "notes.png").write_text("no photo")
     names = ("white.png", "notes.png", "missing.png", "white.png")
-    first, *bad, last = classifier().predict_photos(tmp_path / name for name in names)
+    first, *bad, last = (answer for _, answer in classifier().predict_photos(tmp_path / name for name in names))
     assert isinstance(first, Prediction)
     assert first == last
     assert first.inverted
     for answer, name in zip(bad, names[1:3], strict=True):
         assert isinstance(answer, PhotoError)
         assert name in str(answer)
-    [kept] = classifier().predict_photos([tmp_path / "white.png"], invert="no")
+    [(_, kept)] = classifier().predict_photos([tmp_path / "white.png"], invert="no")
     assert isinstance(kept, Prediction)
     assert not kept.inverted
-    assert classifier().predict_photos([]) == []
+    assert list(classifier().predict_photos([])) == []
     with pytest.raises(PhotoError, match=r"missing\.png"):
         classifier().predict([IMAGES[0], tmp_path / "missing.png"])
 
@@ -333,8 +333,8 @@ def test_a_network_of_another_dtype_computes_in_float32():
 
 def test_one_path_is_one_photo(tmp_path: Path):
     Image.new("RGB", (50, 80), "white").save(tmp_path / "a.png")
-    assert len(classifier().predict_photos(tmp_path / "a.png")) == 1
-    assert len(classifier().predict_photos(str(tmp_path / "a.png"))) == 1
+    assert len(list(classifier().predict_photos(tmp_path / "a.png"))) == 1
+    assert len(list(classifier().predict_photos(str(tmp_path / "a.png")))) == 1
 
 
 @pytest.mark.parametrize("folder", ["a\0b", "x" * 300])

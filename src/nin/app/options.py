@@ -93,11 +93,21 @@ class Predict:
 
     photos: Annotated[
         Positional[tuple[Path, ...]],
-        hint("PHOTO...", "", "files or folders: PNG, JPEG, WebP, GIF, TIFF, BMP."),
+        hint("PHOTO...", "", "files or folders: PNG, JPEG, WebP, GIF, TIFF, BMP; - reads names from standard input."),
     ]
     model: Annotated[str, arg(metavar="MODEL", help=MODEL)] = "fashion-mnist"
     json: bool = False
     """print machine-readable output: a list with one object per photo."""
+    jsonl: bool = False
+    """print one JSON object a line, each as soon as it is there: for any number of photos."""
+    resume: Annotated[
+        Path | None,
+        hint("FILE", "", "write these lines to FILE, and only those that it lacks: continues a run that was killed."),
+    ] = None
+    nul: Annotated[
+        bool,
+        arg(name="null", aliases=["-0"], help="names on standard input end in NUL, as those of find -print0."),
+    ] = False
     explain: Annotated[Path | None, hint("FILE", "", "draw the photos beside their class maps, as a new PNG.")] = None
     invert: Invert = "auto"
     """whether to swap light and dark: auto does where the border is bright, for models of Fashion-MNIST, which is light

@@ -1,11 +1,15 @@
-"""How does a command write to stdout and stderr, whoever has closed them?"""
+"""How does a command read stdin, and write to stdout and stderr, whoever has closed them?"""
 
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from nin.errors import FileError
 from nin.text import printable
+
+_LONGEST_NAME = 1_000_000  # bytes
 
 
 def complain(message: str) -> int:
@@ -19,3 +23,27 @@ def complain(message: str) -> int:
 def mute() -> None:
     """Discard what is still printed, once its reader has gone."""
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
+
+
+def names_on_stdin(*, end: bytes) -> Iterator[Path]:
+    """Yield the names on stdin as they come, each ended by a line feed or NUL; the last may lack it.
+
+    Raises:
+        FileError: a name is too long to be one.
+
+    """
+    left = b""
+    # Unbuffered: a thread that waits in sys.stdin when the program ends would make Python abort.
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        while content := stdin.read(2**16):
+            *names, left = (left + content).split(end)
+            if len(left) > _LONGEST_NAME:
+                raise FileError("standard input has a name of over a million bytes: is it a list of names?")
+            yield from _paths(names, end)
+    yield from _paths([left], end)
+
+
+def _paths(names: list[bytes], end: bytes) -> Iterator[Path]:
+    for name in names:
+        if shown := name.removesuffix(b"\r") if end == b"\n" else name:  # a list from Windows
+            yield Path(os.fsdecode(shown))

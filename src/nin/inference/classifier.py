@@ -1,7 +1,8 @@
 """What does a trained model say? Preprocessing, network, labels and temperature together."""
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,6 +12,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from nin.choices import Invert, Precision
+from nin.data.decoded.decoding_stream import decode_stream
+from nin.data.decoded.decoding_worker import Job
 from nin.data.photos.preparation import prepare
 from nin.device import fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
@@ -18,6 +21,7 @@ from nin.inference.inputs import batches, read_inputs
 from nin.inference.model_folder import Config, save_folder
 from nin.networks.forward import channels_last, evaluating, forward_batches
 from nin.networks.registry import find_architecture
+from nin.text import printable
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -103,17 +107,32 @@ class Classifier:
 
     def predict_photos(
         self, photos: Iterable[str | os.PathLike[str]] | os.PathLike[str], *, invert: Invert = "auto"
-    ) -> list[Prediction | PhotoError]:
-        """Predict as `predict` does; of a photo that cannot be read, return the error in place of the prediction."""
-        read: list[tuple[Tensor, bool] | PhotoError] = []
-        for photo in [photos] if isinstance(photos, (str, os.PathLike)) else photos:
-            try:
-                read += self._read(photo, invert)
-            except PhotoError as error:
-                read.append(error)
-        good = [one for one in read if not isinstance(one, PhotoError)]
-        predictions = iter(self._predictions(good) if good else [])
-        return [one if isinstance(one, PhotoError) else next(predictions) for one in read]
+    ) -> Generator[tuple[Path, Prediction | PhotoError], None, None]:
+        """Yield each photo with its prediction, or with the error where it cannot be read, in order.
+
+        For any number of photos, in a memory that does not grow with it: they are decoded by several processes, ahead
+        of the network, and each is yielded as soon as it is predicted.
+
+        Args:
+            photos: the paths of files; may be an iterator that takes its time.
+            invert: as for `predict`.
+
+        Raises:
+            ModelError: a logit is not finite.
+            OptionError: another `invert`.
+
+        """
+        _check(invert)
+        config = self.config
+        job = Job(config.preparation, config.in_channels, config.image_size, invert=invert)
+        paths = [photos] if isinstance(photos, (str, os.PathLike)) else photos
+        with contextlib.closing(decode_stream((Path(os.fsdecode(path)) for path in paths), job)) as decoded:
+            for ready in decoded:
+                good = [(torch.from_numpy(one.image)[None], one.inverted) for _, one in ready if one.image is not None]
+                predictions = iter(self._predictions(good) if good else [])
+                for path, one in ready:
+                    error = PhotoError(f"{printable(str(path))}: {one.reason}")
+                    yield path, error if one.image is None else next(predictions)
 
     def probabilities(self, inputs: Any) -> Float[Tensor, "images classes"]:
         """Return the probability of each label for each input, (images, classes). Raises what `predict` does."""
@@ -200,8 +219,7 @@ class Classifier:
     def _read(
         self, inputs: Any, invert: Invert = "auto"
     ) -> Iterator[tuple[UInt8[Tensor, "images channels height width"], bool]]:
-        if invert not in get_args(Invert):
-            raise OptionError(f"invert must be one of {', '.join(get_args(Invert))}, not {invert!r}")
+        _check(invert)
         preparation, channels, side = self.config.preparation, self.config.in_channels, self.config.image_size
         return read_inputs(inputs, channels, lambda photo: prepare(photo, preparation, channels, side, invert))
 
@@ -214,6 +232,11 @@ class Classifier:
         if not found:
             raise NinError("there is nothing to classify; give at least one image")
         return torch.cat(found)
+
+
+def _check(invert: str) -> None:
+    if invert not in get_args(Invert):
+        raise OptionError(f"invert must be one of {', '.join(get_args(Invert))}, not {invert!r}")
 
 
 def _titles(inputs: Any, count: int) -> list[str]:

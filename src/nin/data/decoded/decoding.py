@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from nin.data.decoded.decoding_pool import Chunks, Workers, next_size
+from nin.data.decoded.decoding_pool import Workers, next_size
+from nin.data.decoded.decoding_source import Chunks
 from nin.data.decoded.decoding_worker import GREY, RECORD, Answer, Job, decode_chunk
 from nin.data.progress import Progress
 from nin.device import usable_threads
@@ -47,6 +48,7 @@ def decode(
         DataError: workers end, and no other can be started.
 
     """
+    assert job.path is not None
     records = np.zeros(len(photos), RECORD)
     reasons: dict[int, str] = {}
     workers = (count_workers() if len(photos) >= FEW else 0) if workers is None else workers
@@ -70,7 +72,7 @@ def _answers(photos: Sequence[Path | str | bytes], job: Job, workers: int) -> Ge
     """Yield the number of a chunk's first photo, and what became of the chunk; in any order."""
     chunks = Chunks(photos, job, max(1, workers))
     if workers:
-        with contextlib.closing(Workers(chunks, job, workers)) as pool:
+        with contextlib.closing(Workers(chunks.take, job, workers)) as pool:
             yield from pool.answers()
     size = 1
     while chunk := chunks.take(size):  # what no worker took

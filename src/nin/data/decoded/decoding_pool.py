@@ -8,18 +8,18 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 import msgspec
 
 from nin.data.decoded import decoding_worker
+from nin.data.decoded.decoding_source import Photos, Take
 from nin.data.decoded.decoding_worker import FAILED, Answer, Chunk, Job, receive, record_without_image, send
 from nin.errors import DataError
 
 _CHUNK_SECONDS: Final = 0.2
-_CHUNK_BYTES: Final = 8_000_000  # of images, and of photos that are given as bytes
 _MOST_PHOTOS: Final = 512  # of a chunk
 _MOST_CRASHES: Final = 100  # after which it is not the photos
 _START_SECONDS: Final = 60  # after which a worker that says nothing is taken for another program
@@ -31,35 +31,11 @@ def next_size(size: int, seconds: float) -> int:
     return max(1, min(_MOST_PHOTOS, 4 * size, round(size * _CHUNK_SECONDS / max(seconds, 1e-6))))
 
 
-class Chunks:
-    """Photos that nobody has taken yet; several threads take from them."""
-
-    def __init__(self, photos: Sequence[Path | str | bytes], job: Job, takers: int) -> None:
-        self._photos, self._takers = photos, takers
-        self._most = max(1, _CHUNK_BYTES // job.image_bytes)
-        self._next = 0
-        self._lock = threading.Lock()
-
-    def take(self, size: int) -> tuple[int, list[Path | str | bytes]] | None:
-        """Return the number of the first, and up to `size` photos; fewer near the end, so that all takers end then."""
-        with self._lock:
-            first, left = self._next, len(self._photos) - self._next
-            most = min(size, self._most, -(-left // (2 * self._takers)))
-            taken: list[Path | str | bytes] = []
-            room = _CHUNK_BYTES
-            while len(taken) < most and room > 0:
-                photo = self._photos[first + len(taken)]
-                room -= len(photo) if isinstance(photo, bytes) else 0
-                taken.append(photo)
-            self._next += len(taken)
-        return (first, taken) if taken else None
-
-
 class Workers:
     """Programs that decode chunks, each served by a thread of this process, which only waits for it."""
 
-    def __init__(self, chunks: Chunks, job: Job, count: int) -> None:
-        self._chunks, self._job = chunks, job
+    def __init__(self, take: Take, job: Job, count: int) -> None:
+        self._take, self._job = take, job
         self._events: queue.SimpleQueue[tuple[int, Answer] | BaseException | None] = queue.SimpleQueue()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
@@ -104,9 +80,9 @@ class Workers:
 
     def _decode(self) -> None:
         worker, size = self._start(), 1
-        alone: deque[tuple[int, list[Path | str | bytes]]] = deque()  # photos of a chunk on which a worker ended
+        alone: deque[tuple[int, Photos]] = deque()  # photos of a chunk on which a worker ended
         try:
-            while chunk := alone.popleft() if alone else self._chunks.take(size):
+            while chunk := alone.popleft() if alone else self._take(size):
                 first, photos = chunk
                 began = time.monotonic()
                 try:

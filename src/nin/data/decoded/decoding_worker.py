@@ -1,4 +1,4 @@
-"""What becomes of a chunk of photos? Their pixels go into a file, and a record of each comes back.
+"""What becomes of a chunk of photos? Their pixels go into a file or come back, and so does a record of each.
 
 `nin.data.decoded.decoding_pool` runs this as a program of its own, once for each processor, since threads of Python
 would wait for one another. It imports neither torch nor anything of the user's, and starts in a tenth of a second.
@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from nin.choices import Invert
 from nin.data.photos.photo import MAX_BYTES, read_photo
 from nin.data.photos.plain_png import read_plain_png
 from nin.data.photos.preparation import Preparation, has_colour, prepare
@@ -37,20 +38,28 @@ RECORD: Final = np.dtype(
         ("height", "<u4"),
         ("file", "u1", 32),  # SHA-256 of its bytes; zeros where they could not be read
         ("pixels", "u1", 16),  # BLAKE2b of the image
+        ("inverted", "?"),  # whether light and dark were swapped to prepare it
     ]
 )
 _OPENING: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # waiting for no pipe
 _PASSING: Final = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
-_RECORD: Final = struct.Struct("<BII32s16s")
+_RECORD: Final = struct.Struct("<BII32s16s?")
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is the same for all photos: how they are prepared, and the file that image after image lies in."""
+    """What is the same for all photos.
+
+    Attributes:
+        preparation, channels, side, invert: how they are prepared.
+        path: the file that image after image lies in; None where their pixels are to come back with the answer.
+
+    """
 
     preparation: Preparation
     channels: int
     side: int
-    path: bytes
+    path: bytes | None = None
+    invert: Invert = "auto"
 
     @property
     def image_bytes(self) -> int:
@@ -66,12 +75,16 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of a chunk: RECORDs, why photos have no image, the images' colour, and the error in writing them."""
+    """What became of a chunk: RECORDs, why photos have no image, the images' colour, and the error in writing them.
+
+    Without a file to write them into, also the pixels of the images, with zeros for photos that have none.
+    """
 
     records: bytes
     reasons: dict[int, str]
     colour: int = GREY
     failure: tuple[int, str] | None = None
+    pixels: bytes = b""
 
 
 class _PassingError(PhotoError):
@@ -87,11 +100,14 @@ class _Decoded(NamedTuple):
 def decode_chunk(job: Job, first: int, photos: Sequence[Path | str | bytes]) -> Answer:
     """Decode photos, the first of which is number `first` of all, and write their images at their places in the file.
 
-    A photo that cannot be read leaves zeros there.
+    A photo that cannot be read leaves zeros there. Without a file, the images are in the answer.
     """
     decoded = [_decode(job, photo) for photo in photos]
     pixels = b"".join([one.pixels for one in decoded])
     reasons = {first + i: one.reason for i, one in enumerate(decoded) if one.reason is not None}
+    records, colour = b"".join([one.record for one in decoded]), _colour(job, pixels)
+    if job.path is None:
+        return Answer(records, reasons, colour, pixels=pixels)
     failure = None
     try:
         # Written, not mapped: where the disk is full that raises an error, and a map would end the process.
@@ -101,7 +117,7 @@ def decode_chunk(job: Job, first: int, photos: Sequence[Path | str | bytes]) -> 
             _write_all(images, pixels)
     except OSError as error:
         failure = (error.errno or 0, error.strerror or str(error))
-    return Answer(b"".join([one.record for one in decoded]), reasons, _colour(job, pixels), failure)
+    return Answer(records, reasons, colour, failure)
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:
@@ -119,7 +135,7 @@ def _decode(job: Job, photo: Path | str | bytes) -> _Decoded:
             return _Decoded(record_without_image(CHANGED), bytes(job.image_bytes), "it changed while it was read")
         digest = hashlib.sha256(data).digest()
         image = read_plain_png(data) or read_photo(data)
-        pixels = _pixels(job, image)
+        pixels, inverted = _pixels(job, image)
     except (PhotoError, MemoryError) as error:
         passing = isinstance(error, (MemoryError, _PassingError)) or isinstance(error.__cause__, MemoryError)
         record = record_without_image(FAILED if passing else UNREADABLE, digest)
@@ -127,23 +143,24 @@ def _decode(job: Job, photo: Path | str | bytes) -> _Decoded:
         reason = str(error).removeprefix(f"{shown}: ") or "too little memory for its image; free some memory"
         return _Decoded(record, bytes(job.image_bytes), reason)
     checksum = hashlib.blake2b(pixels, digest_size=16).digest()
-    return _Decoded(_RECORD.pack(READ, *image.size, digest, checksum), pixels, None)
+    return _Decoded(_RECORD.pack(READ, *image.size, digest, checksum, inverted), pixels, None)
 
 
 def record_without_image(state: int, digest: bytes = bytes(32)) -> bytes:
     """Return the RECORD of a photo that has no image."""
-    return _RECORD.pack(state, 0, 0, digest, bytes(16))
+    return _RECORD.pack(state, 0, 0, digest, bytes(16), False)
 
 
-def _pixels(job: Job, photo: Image.Image) -> bytes:
-    """Return the pixels of the image that a photo becomes, one channel after the other."""
+def _pixels(job: Job, photo: Image.Image) -> tuple[bytes, bool]:
+    """Return the pixels of the image that a photo becomes, one channel after the other, and whether it was inverted."""
     side, channels = job.side, job.channels
-    if job.preparation.kind == "photo" and photo.size == (side, side):  # `prepare` would come to the same
-        if photo.mode == "L":
-            return photo.tobytes() * channels
+    if job.preparation.kind == "photo" and photo.size == (side, side) and job.invert != "yes":
+        if photo.mode == "L":  # `prepare` would come to the same
+            return photo.tobytes() * channels, False
         if photo.mode == "RGB" and channels == 3:
-            return np.frombuffer(photo.tobytes(), np.uint8).reshape(side, side, 3).transpose(2, 0, 1).tobytes()
-    return prepare(photo, job.preparation, channels, side).image.tobytes()
+            return np.frombuffer(photo.tobytes(), np.uint8).reshape(side, side, 3).transpose(2, 0, 1).tobytes(), False
+    prepared = prepare(photo, job.preparation, channels, side, job.invert)
+    return prepared.image.tobytes(), prepared.inverted
 
 
 def _colour(job: Job, pixels: bytes) -> int:

@@ -1,12 +1,11 @@
-"""Which photos are there, and what is in one? Any file becomes RGB within bounds, or one line says why it does not."""
+"""What is in a photo? Any file becomes RGB within bounds, or one line says why it does not."""
 
 import contextlib
 import hashlib
 import io
 import math
-import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -23,39 +22,11 @@ from nin.data.photos.tiff import read_tiff
 from nin.errors import PhotoError
 from nin.text import printable
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "BinaryFile", "defects_of", "find_photos", "read_photo"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "BinaryFile", "defects_of", "read_photo"]
 
 MAX_BYTES: Final = 50_000_000
 
 _FORMATS: Final = "PNG, JPEG, WebP, GIF, TIFF, BMP"  # no other decoder runs: EPS would call Ghostscript
-
-
-# --- Finding files ---
-
-
-def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """List the files to read, in the order given: for a folder those in it and below, sorted, without hidden ones.
-
-    Nothing is left out for its name, and nothing raises: what is missing, unreadable or an empty folder stays in the
-    list, so that `read_photo` says so for it alone. Links to folders are not followed: they may go in circles.
-    """
-    return [photo for path in paths for photo in _below(path)]
-
-
-def _below(path: Path) -> list[Path]:
-    """List what `find_photos` lists for one path: what is no folder has nothing below it, and stands for itself."""
-    found: list[Path] = []
-
-    def keep(error: OSError) -> None:
-        found.append(Path(error.filename))
-
-    for folder, folders, files in os.walk(path, onerror=keep):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in files if not name.startswith(".")]
-    return sorted(found) or [path]
-
-
-# --- Reading one ---
 
 
 @runtime_checkable
