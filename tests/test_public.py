@@ -53,5 +53,5 @@ for arguments in [["--help"], *([command, "--help"] for command in commands)]:
 print(*commands, [name for name in ("torch", "matplotlib", "numpy") if name in sys.modules])
 """
     said = python(program)
-    assert said.splitlines()[-1] == "train compare predict evaluate export summary data report []"
+    assert said.splitlines()[-1] == "train compare predict serve evaluate export summary data report []"
     assert said.count("usage: nin") == 9

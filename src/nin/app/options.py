@@ -31,6 +31,7 @@ AUGMENTATION = (
     "full: all that the recipe has (flips, shifts, erased squares); no-flip: without flips, for images whose mirror "
     "image is of another class, such as letters; none."
 )
+PHOTOS = "files or folders: PNG, JPEG, WebP, GIF, TIFF, BMP; - reads names from standard input."
 FIT = "how photos are made square: padded with the mean colour of their border, cropped to the centre, or stretched."
 VALIDATION = "share of the images held out for validation, unless SOURCE has such a split."
 TEST = "share held out for testing; with 0 there is no test split, and results are on the validation images."
@@ -91,22 +92,17 @@ class Train:
 class Predict:
     """Predict what photos show, and with what probability; --explain draws why."""
 
-    photos: Annotated[
-        Positional[tuple[Path, ...]],
-        hint("PHOTO...", "", "files or folders: PNG, JPEG, WebP, GIF, TIFF, BMP; - reads names from standard input."),
-    ]
+    photos: Annotated[Positional[tuple[Path, ...]], hint("PHOTO...", "", PHOTOS)]
     model: Annotated[str, arg(metavar="MODEL", help=MODEL)] = "fashion-mnist"
     json: bool = False
     """print machine-readable output: a list with one object per photo."""
     jsonl: bool = False
     """print one JSON object a line, each as soon as it is there: for any number of photos."""
     resume: Annotated[
-        Path | None,
-        hint("FILE", "", "write these lines to FILE, and only those that it lacks: continues a run that was killed."),
+        Path | None, hint("FILE", "", "write the lines to FILE, only those that it lacks: continues a killed run.")
     ] = None
     nul: Annotated[
-        bool,
-        arg(name="null", aliases=["-0"], help="names on standard input end in NUL, as those of find -print0."),
+        bool, arg(name="null", aliases=["-0"], help="names on standard input end in NUL, as those of find -print0.")
     ] = False
     explain: Annotated[Path | None, hint("FILE", "", "draw the photos beside their class maps, as a new PNG.")] = None
     invert: Invert = "auto"
@@ -234,4 +230,21 @@ class Export:
     network: Annotated[str | None, hint("MODULE:CALLABLE", "", IMPORTED)] = None
 
 
-Command = Train | Compare | Predict | Evaluate | Export | Summary | Data | Report
+@dataclass(frozen=True)
+class Serve:
+    """Serve models on a page to try them, and to programs."""
+
+    models: Annotated[Positional[tuple[str, ...]], hint("MODEL...", "those of the package", MODEL)] = ()
+    port: Annotated[int, arg(metavar="N", help="port; 0 takes a free one.")] = 8000
+    host: Annotated[str, arg(metavar="HOST", help="address to listen on; 0.0.0.0 lets other machines in.")] = (
+        "127.0.0.1"
+    )
+    allow_host: Annotated[
+        tuple[str, ...],
+        hint("NAME...", "", "names by which it may be called, beside localhost and addresses, as behind a proxy."),
+    ] = ()
+    network: Annotated[str | None, hint("MODULE:CALLABLE", "", IMPORTED)] = None
+    device: Annotated[DeviceName, arg(help=DEVICE)] = "auto"
+
+
+Command = Train | Compare | Predict | Serve | Evaluate | Export | Summary | Data | Report

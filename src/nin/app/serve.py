@@ -1,0 +1,84 @@
+"""How is `nin serve` carried out? Loads models, and answers requests until Ctrl-C."""
+
+import contextlib
+import importlib
+import socket
+
+from nin.app.options import Serve
+from nin.errors import OptionError
+from nin.inference.find_model import find_model
+from nin.inference.load import load
+
+PACKAGES = ("fastapi", "fastapi_offline", "uvicorn", "python_multipart")
+MODELS = ("fashion-mnist", "fashion-mnist-fast", "cifar10")
+SECONDS_TO_END = 30  # for requests that are under way at Ctrl-C
+CONNECTIONS = 1000  # at once
+
+
+def main(options: Serve) -> int:
+    """Serve the models until Ctrl-C, which lets the requests that are under way be answered."""
+    _require_packages()
+    import uvicorn
+
+    from nin.app.serving.guard import Guard
+    from nin.app.serving.service import make_service
+
+    names = options.models or MODELS
+    if len(set(names)) < len(names):
+        raise OptionError("a model is named twice: name each once")
+    classifiers = {name: load(name, device=options.device) for name in names}
+    service = make_service(classifiers, {name: _card(name) for name in names})
+    guarded = Guard(service, {"localhost", *(name.lower() for name in (*options.allow_host, options.host))})
+    with _listen(options.host, options.port) as listening:
+        config = uvicorn.Config(
+            guarded,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=SECONDS_TO_END,
+        )
+        print(f"{_address(options.host, listening)}  {', '.join(names)}; Ctrl-C ends it", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+def _require_packages() -> None:
+    """Raise OptionError where a package of the extra `serve` is missing."""
+    for package in PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise OptionError(
+                f"nin serve needs the package {package}: pip install 'network-in-network[serve]'"
+            ) from error
+
+
+def _card(name: str) -> str:
+    """Return the model card of a model, empty where it has none."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return (find_model(name) / "README.md").read_text()
+    return ""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises OptionError."""
+    if not 0 <= port < 2**16:
+        raise OptionError(f"port must be from 0 to 65535, not {port}")
+    try:
+        [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise OptionError(
+            f"cannot listen on {host}, port {port}: {reason}; choose others by --host and --port"
+        ) from error
+
+
+def _address(host: str, listening: socket.socket) -> str:
+    """Return the address of the page; 127.0.0.1 where the service listens on all of the machine's."""
+    port = listening.getsockname()[1]
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{name}:{port}"

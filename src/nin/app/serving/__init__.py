@@ -1,0 +1,1 @@
+"""What does `nin serve` serve?"""

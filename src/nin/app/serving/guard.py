@@ -1,0 +1,139 @@
+"""Which requests does the service refuse before it looks at what they ask? Of other hosts, and too many or too slow."""
+
+import asyncio
+import ipaddress
+from collections.abc import Collection
+from typing import Final
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nin.data.photos.photo import MAX_BYTES
+
+MOST_BODY: Final = MAX_BYTES + 1_000_000  # bytes of a request
+MOST_REQUESTS: Final = 256  # at once
+MOST_BYTES: Final = 500_000_000  # of the bodies of these
+SECONDS_FOR_BODY: Final = 60.0
+
+_POLICY: Final = (
+    "default-src 'none'; img-src 'self' data: blob:; connect-src 'self'; script-src 'self'{inline}; "
+    "style-src 'self'{inline}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store"}
+
+
+class Guard:
+    """ASGI middleware that lets through only what the service can bear.
+
+    The Host header must be an IP address or one of the `hosts`: a page of another site, whose name an attacker lets
+    point at this machine (DNS rebinding), is refused. So is what a page of another origin sends.
+
+    Args:
+        app: what it guards.
+        hosts: names, in lower case, by which the service may be called.
+
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self.app, self.hosts = app, hosts
+        self.requests = self.bytes = 0  # under way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refused = self._refusal(Headers(scope=scope))
+        if refused is not None:
+            await _Headed(send, scope["path"]).respond(refused, scope, receive)
+            return
+        body = _Body(self, receive)
+        self.requests += 1
+        try:
+            await self.app(scope, body.receive, _Headed(send, scope["path"]).send)
+        finally:
+            self.requests -= 1
+            self.bytes -= body.bytes
+
+    def _refusal(self, headers: Headers) -> HTTPException | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        if name.lower() not in self.hosts and not _is_address(name.strip("[]")):
+            return HTTPException(400, "the Host header names another service; start this one with --allow-host NAME")
+        if origin is not None and origin.partition("://")[2] != host:
+            return HTTPException(403, "the request comes from a page of another site")
+        if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > MOST_BODY:
+            return _too_large()
+        if self.requests >= MOST_REQUESTS:
+            return HTTPException(503, f"{MOST_REQUESTS} requests are under way already; try again in a moment")
+        return None
+
+
+class _Body:
+    """The body of a request as it comes, in time and within what all of them may have."""
+
+    def __init__(self, guard: Guard, receive: Receive) -> None:
+        self.guard, self._receive = guard, receive
+        self.bytes = 0
+        self.deadline = asyncio.get_running_loop().time() + SECONDS_FOR_BODY
+        self.complete = False
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            HTTPException: it takes too long, is too large, or there is no room for it.
+
+        """
+        if self.complete:  # what follows is that the client leaves, at any time
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, f"the request was not complete after {SECONDS_FOR_BODY:.0f} seconds") from None
+        size = len(message.get("body", b""))
+        self.bytes += size
+        self.guard.bytes += size
+        self.complete = not message.get("more_body", False)
+        if self.bytes > MOST_BODY:
+            raise _too_large()
+        if self.guard.bytes > MOST_BYTES:
+            raise HTTPException(503, "too many photos are under way already; try again in a moment")
+        return message
+
+
+class _Headed:
+    """Adds to a response what tells browsers how far to trust it."""
+
+    def __init__(self, send: Send, path: str) -> None:
+        self._send = send
+        inline = " 'unsafe-inline'" if path == "/docs" else ""  # Swagger UI is started by a script in its page
+        self.headers = _HEADERS | {"content-security-policy": _POLICY.format(inline=inline)}
+
+    async def send(self, message: Message) -> None:
+        """Send a message."""
+        if message["type"] == "http.response.start":
+            added = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+            message["headers"] = [*message.get("headers", []), *added]
+        await self._send(message)
+
+    async def respond(self, refused: HTTPException, scope: Scope, receive: Receive) -> None:
+        """Send the response to a request that is refused."""
+        headers = {"retry-after": "1"} if refused.status_code == 503 else None
+        await JSONResponse({"detail": refused.detail}, refused.status_code, headers)(scope, receive, self.send)
+
+
+def _too_large() -> HTTPException:
+    """Return the error for a body that has too many bytes."""
+    return HTTPException(413, f"more than {MOST_BODY // 10**6} MB in a request; send fewer photos at a time")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

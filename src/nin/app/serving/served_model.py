@@ -1,0 +1,117 @@
+"""How does a model answer many requests at once? Those that wait are put into one batch."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nin.data.decoded.decoding_service import DecodingService
+from nin.errors import PhotoError
+from nin.inference.classifier import Classifier, Prediction
+from nin.networks.architecture import CellGrid
+from nin.networks.registry import find_architecture
+
+MOST_IMAGES = 64  # in a batch
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of a photo.
+
+    Attributes:
+        image: as the network got it before it was resized for it: uint8, (channels, side, side).
+        prediction: of it.
+        class_maps: (classes, height, width), if they were asked for and the network has some.
+
+    """
+
+    image: np.ndarray
+    prediction: Prediction
+    class_maps: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    image: np.ndarray
+    maps: bool
+    answer: "asyncio.Future[tuple[Prediction, Tensor | None]]"
+
+
+class ServedModel:
+    """A model that answers requests; used within an event loop.
+
+    Args:
+        name: by which requests name it.
+        classifier: the model.
+        decoding: decodes photos as the model's were.
+        executor: of one thread, in which all models compute.
+
+    """
+
+    def __init__(self, name: str, classifier: Classifier, decoding: DecodingService, executor: Executor) -> None:
+        self.name, self.classifier = name, classifier
+        self.decoding, self.executor = decoding, executor
+        self.waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
+
+    @property
+    def grid(self) -> CellGrid | None:
+        """Where the cells of the class maps lie; None for a network without class maps."""
+        return find_architecture(self.classifier.config.architecture).cells
+
+    async def predict(self, name: str, photo: bytes, *, maps: bool) -> Answer:
+        """Return what the model says of a photo.
+
+        Args:
+            name: of the photo, for the message of an error.
+            photo: the bytes of a file.
+            maps: whether to compute the class maps.
+
+        Raises:
+            PhotoError: it cannot be read.
+            NinError: the model's logits are not finite, or photos cannot be decoded any more.
+
+        """
+        decoded = await asyncio.wrap_future(self.decoding.decode(photo))
+        if decoded.image is None:
+            raise PhotoError(f"{name}: {decoded.reason}")
+        answer = asyncio.get_running_loop().create_future()
+        self.waiting.put_nowait(_Waiting(decoded.image, maps and self.grid is not None, answer))
+        prediction, class_maps = await answer
+        prediction = Prediction(
+            prediction.label, prediction.probability, prediction.probabilities, inverted=decoded.inverted
+        )
+        return Answer(decoded.image, prediction, class_maps)
+
+    async def answer(self) -> None:
+        """Answer what waits, batch after batch, until this task is cancelled."""
+        while True:
+            batch = [await self.waiting.get()]
+            while len(batch) < MOST_IMAGES and not self.waiting.empty():
+                batch.append(self.waiting.get_nowait())
+            try:
+                found = await asyncio.get_running_loop().run_in_executor(self.executor, self._compute, batch)
+            except Exception as error:
+                for one in batch:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
+                continue
+            for one, answer in zip(batch, found, strict=True):
+                if not one.answer.done():  # its client may have left
+                    one.answer.set_result(answer)
+
+    def _compute(self, batch: Sequence[_Waiting]) -> list[tuple[Prediction, Tensor | None]]:
+        """Return what the model says of the images of a batch."""
+        predictions = self.classifier.predict(_stack(batch))
+        wanted = [one for one in batch if one.maps]
+        maps = iter(self.classifier.class_maps(_stack(wanted)) if wanted else [])
+        return [
+            (prediction, next(maps) if one.maps else None) for one, prediction in zip(batch, predictions, strict=True)
+        ]
+
+
+def _stack(batch: Sequence[_Waiting]) -> Tensor:
+    return torch.from_numpy(np.stack([one.image for one in batch]))

@@ -1,0 +1,232 @@
+"""What can be asked of the service? Its API, its page, and what is said when something is wrong."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import time
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Annotated, Any, Final
+
+import torch
+from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi_offline import FastAPIOffline
+from PIL import Image
+from pydantic import BaseModel
+
+from nin.app.serving.guard import MOST_BODY
+from nin.app.serving.served_model import Answer, ServedModel
+from nin.app.serving.start_page import SCRIPT, STYLE, start_page
+from nin.data.decoded.decoding_service import DecodingService
+from nin.data.decoded.decoding_worker import Job
+from nin.data.photos.photo import MAX_BYTES
+from nin.errors import NinError, PhotoError
+from nin.inference.classifier import Classifier
+from nin.networks.registry import find_architecture
+from nin.text import printable
+
+MOST_FILES: Final = 16  # of a request
+
+Maps = Annotated[bool, Query(description="whether to return the class maps")]
+Images = Annotated[bool, Query(description="whether to return each image as the network gets it, as a data URL")]
+Files = Annotated[
+    list[UploadFile], File(description="photos: PNG, JPEG, WebP, GIF, TIFF, BMP", min_length=1, max_length=MOST_FILES)
+]
+
+
+class Problem(BaseModel):
+    """What was wrong, in one line."""
+
+    detail: str
+
+
+class ModelInfo(BaseModel):
+    """A model that answers.
+
+    `map_edges` are where the cells of its class maps begin and end along a side of the image, as fractions of it; null
+    for a network without class maps. Of a map's cells the highest ("max") or the mean ("avg") is the logit.
+    """
+
+    name: str
+    network: str
+    labels: list[str]
+    channels: int
+    image_size: int
+    map_edges: list[float] | None
+    pool: str | None
+
+
+class PredictedPhoto(BaseModel):
+    """What a model says of a photo."""
+
+    photo: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    inverted: bool
+    class_maps: dict[str, list[list[float]]] | None = None
+    image: str | None = None
+
+
+class Predictions(BaseModel):
+    """What a model says of photos, in their order, and in how many seconds."""
+
+    model: str
+    seconds: float
+    predictions: list[PredictedPhoto]
+
+
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {"model": Problem, "description": "the request is damaged, or meant for another host"},
+    403: {"model": Problem, "description": "the request comes from a page of another site"},
+    404: {"model": Problem, "description": "there is no such model"},
+    408: {"model": Problem, "description": "the request took too long to arrive"},
+    413: {"model": Problem, "description": f"more than {MOST_BODY:,} bytes"},
+    422: {"model": Problem, "description": "a photo cannot be read, or a parameter is none"},
+    503: {"model": Problem, "description": "too many requests at once"},
+}
+
+
+def make_service(classifiers: Mapping[str, Classifier], cards: Mapping[str, str]) -> FastAPI:
+    """Return the service of some models, by their names.
+
+    Args:
+        classifiers: the models; the first answers where none is named.
+        cards: their model cards, in Markdown.
+
+    """
+    models: dict[str, ServedModel] = {}
+    infos = [_info(name, classifier) for name, classifier in classifiers.items()]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        decoding: dict[Job, DecodingService] = {}
+        with ThreadPoolExecutor(1) as executor:
+            for name, classifier in classifiers.items():
+                config = classifier.config
+                job = Job(config.preparation, config.in_channels, config.image_size)
+                decoding[job] = decoding.get(job) or DecodingService(job)
+                models[name] = ServedModel(name, classifier, decoding[job], executor)
+            tasks = [asyncio.create_task(model.answer()) for model in models.values()]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                for one in decoding.values():
+                    one.close()
+
+    service = FastAPIOffline(
+        title="nin",
+        version=version("network-in-network"),
+        description="What photos show, how sure that is, and why: Network in Network models.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    _explain_errors(service)
+
+    known = Query(description="by default the first", json_schema_extra={"enum": [*classifiers, None]})
+
+    @service.post("/api/predict", responses=_PROBLEMS)
+    async def predict(
+        files: Files, model: Annotated[str | None, known] = None, maps: Maps = False, images: Images = False
+    ) -> Predictions:
+        """Predict what photos show; of several, all or none."""
+        began = time.perf_counter()
+        name = next(iter(models)) if model is None else model
+        if name not in models:
+            raise HTTPException(404, f"there is no model {printable(name)!r}: name one of {', '.join(models)}")
+        names = [printable(file.filename or f"file {number}") for number, file in enumerate(files, 1)]
+        photos = [await file.read() for file in files]
+        asked = (models[name].predict(*one, maps=maps) for one in zip(names, photos, strict=True))
+        answers = await asyncio.gather(*asked)
+        found = [_predicted(*one, classifiers[name].labels, images) for one in zip(names, answers, strict=True)]
+        return Predictions(model=name, seconds=time.perf_counter() - began, predictions=found)
+
+    @service.get("/api/models", responses={code: _PROBLEMS[code] for code in (400, 403, 503)})
+    async def list_models() -> list[ModelInfo]:
+        """List the models that answer."""
+        return infos
+
+    @service.get("/health", responses={code: _PROBLEMS[code] for code in (400, 403, 503)})
+    async def health() -> dict[str, str]:
+        """Tell that the service runs."""
+        return {"status": "ok"}
+
+    page = start_page([info.model_dump() for info in infos], cards, MAX_BYTES)
+
+    @service.get("/", include_in_schema=False)
+    async def start() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @service.get("/page.css", include_in_schema=False)
+    async def style() -> Response:
+        return Response(STYLE, media_type="text/css")
+
+    @service.get("/page.js", include_in_schema=False)
+    async def script() -> Response:
+        return Response(SCRIPT, media_type="text/javascript")
+
+    return service
+
+
+def _explain_errors(service: FastAPI) -> None:
+    """Let whatever is wrong be said in one line, as a `Problem`."""
+
+    @service.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+        return JSONResponse({"detail": printable(f"{where}: {first['msg']}")}, 422)
+
+    @service.exception_handler(PhotoError)
+    async def unreadable(_: Request, error: PhotoError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    @service.exception_handler(NinError)
+    async def failed(_: Request, error: NinError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 500)
+
+
+def _info(name: str, classifier: Classifier) -> ModelInfo:
+    config = classifier.config
+    model = ModelInfo(
+        name=name,
+        network=config.architecture,
+        labels=list(config.labels),
+        channels=config.in_channels,
+        image_size=config.image_size,
+        map_edges=None,
+        pool=None,
+    )
+    grid = find_architecture(config.architecture).cells
+    if grid is None:
+        return model
+    blank = torch.zeros(1, config.in_channels, config.image_size, config.image_size, dtype=torch.uint8)
+    cells = classifier.class_maps(blank).shape[-1]
+    return model.model_copy(update={"map_edges": grid.edges(config.preprocessing.size, cells), "pool": grid.pool})
+
+
+def _predicted(name: str, answer: Answer, labels: tuple[str, ...], images: bool) -> PredictedPhoto:
+    prediction, maps = answer.prediction, answer.class_maps
+    return PredictedPhoto(
+        photo=name,
+        label=prediction.label,
+        probability=prediction.probability,
+        probabilities=prediction.probabilities,
+        inverted=prediction.inverted,
+        class_maps=None if maps is None else dict(zip(labels, maps.tolist(), strict=True)),
+        image=_data_url(answer) if images else None,
+    )
+
+
+def _data_url(answer: Answer) -> str:
+    pixels = answer.image.transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

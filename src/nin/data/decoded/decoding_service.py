@@ -1,0 +1,84 @@
+"""How are photos decoded that several threads hand in at any time? By worker programs, whatever is in them."""
+
+import threading
+from concurrent.futures import Future
+
+from nin.data.decoded.decoding import count_workers
+from nin.data.decoded.decoding_pool import Workers
+from nin.data.decoded.decoding_source import Feed
+from nin.data.decoded.decoding_stream import StreamedPhoto, photos_of
+from nin.data.decoded.decoding_worker import Answer, Job, decode_chunk
+from nin.errors import DataError
+
+
+class DecodingService:
+    """Decodes photos; a photo on which a decoder crashes is unreadable, and the others never notice.
+
+    Args:
+        job: how they are prepared; without a path.
+        workers: by default as `count_workers` says.
+
+    """
+
+    def __init__(self, job: Job, workers: int | None = None) -> None:
+        self._job, self._workers = job, workers or count_workers()
+        self._lock = threading.Lock()
+        self._futures: dict[int, Future[StreamedPhoto]] = {}
+        self._feed = Feed(self._workers)
+        self._pool: Workers | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def decode(self, photo: bytes) -> Future[StreamedPhoto]:
+        """Return what becomes of the bytes of a photo's file, as a future."""
+        future: Future[StreamedPhoto] = Future()
+        with self._lock:  # the answer must not come before it is known whose it is
+            self._futures[self._feed.put(photo)] = future
+        return future
+
+    def close(self) -> None:
+        """End the workers; photos that are not decoded by then never are."""
+        with self._lock:
+            self._closed = True
+            self._feed.close()
+            pool = self._pool
+        if pool is not None:
+            pool.close()
+        self._thread.join()
+        for future in self._futures.values():
+            future.cancel()
+
+    def _serve(self) -> None:
+        """Hand on what the workers answer; runs in a thread."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                feed = self._feed
+                pool = self._pool = Workers(feed.take, self._job, self._workers)
+            try:
+                for first, answer in pool.answers():
+                    self._resolve(first, answer)
+                while chunk := feed.take(1):  # where no worker can be started
+                    self._resolve(chunk[0], decode_chunk(self._job, *chunk))
+            except DataError as error:  # too many crashes, or no new worker: those who wait are told, and it goes on
+                self._fail(error)
+            finally:
+                pool.close()
+
+    def _resolve(self, first: int, answer: Answer) -> None:
+        for number, photo in enumerate(photos_of(answer, self._job), first):
+            with self._lock:
+                future = self._futures.pop(number)
+            if future.set_running_or_notify_cancel():
+                future.set_result(photo)
+
+    def _fail(self, error: DataError) -> None:
+        with self._lock:
+            failed, self._futures = self._futures, {}
+            self._feed.close()
+            self._feed = Feed(self._workers)
+        for future in failed.values():
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)

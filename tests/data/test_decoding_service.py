@@ -1,0 +1,90 @@
+"""Are photos decoded that come at any time, and do only the bad ones fail?"""
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nin.data.decoded.decoding_service import DecodingService
+from nin.data.decoded.decoding_worker import Job
+from nin.data.photos.photo import read_photo
+from nin.data.photos.preparation import Preparation, prepare
+from nin.errors import DataError
+
+JOB = Job(Preparation("photo"), 3, 6)
+
+
+def photo(seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (9, 7, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def service() -> Iterator[DecodingService]:
+    made = DecodingService(JOB, workers=2)
+    yield made
+    made.close()
+
+
+def test_each_photo_becomes_what_it_does_alone(service: DecodingService):
+    futures = [service.decode(photo(seed)) for seed in range(20)]
+    for seed, future in enumerate(futures):
+        expected = prepare(read_photo(photo(seed)), JOB.preparation, 3, 6).image
+        assert np.array_equal(future.result(30).image, expected)
+    assert "not a photo" in service.decode(b"hello").result(30).reason
+    assert "empty" in service.decode(b"").result(30).reason
+
+
+def test_without_programs_this_process_decodes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    service = DecodingService(JOB, workers=2)
+    assert service.decode(photo(0)).result(30).image is not None
+    service.close()
+
+
+CRASH = """
+import nin.data.photos.photo as photo
+real = photo.read_photo
+def read_photo(source):
+    if b"hostile" in source:
+        import os; os.abort()
+    return real(source)
+photo.read_photo = read_photo
+"""
+
+
+def test_photos_that_crash_their_decoders_never_end_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def hook(event, args):\n"
+        "    if event == 'import' and args[0] == 'nin.data.decoded.decoding_worker':\n"
+        "        sys.path.insert(0, sys.path[0]); exec(open(" + repr(str(tmp_path / "crash.py")) + ").read(), {})\n"
+        "sys.addaudithook(hook)\n"
+    )
+    (tmp_path / "crash.py").write_text(CRASH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("nin.data.decoded.decoding_pool._MOST_CRASHES", 2)
+    service = DecodingService(JOB, workers=1)
+    for _ in range(2):
+        assert service.decode(b"hostile").result(30).reason == "the decoder crashed on it; save it again as PNG"
+        assert service.decode(photo(0)).result(30).image is not None
+    with pytest.raises(DataError, match="decoders have crashed on 3 photos"):
+        service.decode(b"hostile").result(30)
+    assert service.decode(photo(1)).result(30).image is not None
+    service.close()
+
+
+def test_what_is_not_decoded_at_the_end_is_cancelled(monkeypatch: pytest.MonkeyPatch):
+    service = DecodingService(JOB, workers=1)
+    futures = [service.decode(photo(0)) for _ in range(500)]
+    service.close()
+    left = [future for future in futures if future.cancelled()]
+    assert left
+    with pytest.raises(CancelledError):
+        left[0].result()
+    assert all(future.done() for future in futures)
