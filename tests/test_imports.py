@@ -43,9 +43,9 @@ def imported(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
 def wrong_imports(folder: Path) -> list[str]:
     """Return the imports that run up from a wing to one below it, from the root to a wing, or to the face of `nin`."""
     wrong: list[str] = []
-    root_files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    root_files = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
     for path, tree in modules(folder):
-        if path == "__init__.py":
+        if path in ("__init__.py", "__main__.py"):
             continue
         allowed = WINGS[: WINGS.index(path.split("/")[0]) + 1] if "/" in path else ()
         for line, name in imported(path, tree):

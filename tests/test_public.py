@@ -54,4 +54,4 @@ print(*commands, [name for name in ("torch", "matplotlib", "numpy") if name in s
 """
     said = python(program)
     assert said.splitlines()[-1] == "train compare predict serve evaluate export summary data report []"
-    assert said.count("usage: nin") == 9
+    assert said.count("usage: nin") == 10

@@ -11,6 +11,7 @@ import torch
 
 from nin.choices import DeviceName, Precision
 from nin.errors import OptionError
+from nin.launch import processes_here
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # numbers of glibc's malloc.h
 
@@ -61,10 +62,14 @@ def on_device_if_it_fits(images: torch.Tensor, device: torch.device) -> torch.Te
 
 
 def usable_threads() -> int:
-    """Return with how many threads this process can compute: its processors, or 1 in a forked process."""
+    """Return with how many threads this process can compute: its processors, or 1 in a forked process.
+
+    Processes that `torchrun` has started on this machine share them.
+    """
     if _forked:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes_here())
 
 
 def keep_freed_memory() -> None:

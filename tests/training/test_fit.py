@@ -19,9 +19,10 @@ from nin.metrics import top1_accuracy
 from nin.networks.forward import compute_logits
 from nin.training import fit
 from nin.training.augmentation import views_of_steps
+from nin.training.data_parallel import seed_for_step
 from nin.training.deadline import rescale
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation
-from nin.training.fit import Training, seed_for_step
+from nin.training.fit import Training
 from nin.training.named_recipes import d2l, quick
 from nin.training.network import final_network, initial_network
 from nin.training.plan import Plan, resolve

@@ -14,14 +14,16 @@ from typing import get_args
 
 import tyro
 
-from nin.app.options import Command
+from nin.app.options import Command, Compare, Evaluate, Train
 from nin.app.streams import complain, mute
 from nin.errors import NinError, OptionError
+from nin.launch import launched_processes, launched_rank
 from nin.networks.imported import import_network, is_import_path
 
 STARTED = time.monotonic()  # before torch is imported, which takes its part of the minutes
 
 MIN_COLUMNS = 20
+SECONDS_FOR_FIRST = 3.0  # in which the first of several processes says what is wrong
 DESCRIPTION = """Network in Network: train, evaluate and explain small image classifiers.
 --version prints the version."""
 
@@ -36,9 +38,10 @@ def main() -> None:
         code = run_command(sys.argv[1:])
         print(end="", flush=True)
     except NinError as error:
-        code = complain(str(error))
+        code = complain_once(str(error))
     except KeyboardInterrupt:
-        complain("stopped")
+        if launched_rank() == 0:
+            complain("stopped")
         code = 130
     except BrokenPipeError:  # `nin summary | head`: nobody reads on
         mute()
@@ -50,6 +53,17 @@ def main() -> None:
         mute()
         code = complain(reason)
     sys.exit(code)
+
+
+def complain_once(message: str) -> int:
+    """Print one line to stderr, and return the exit code 2.
+
+    Of several processes the first says what is wrong with all: `torchrun` ends the others before they say it again.
+    """
+    if (rank := launched_rank()) > 0:
+        time.sleep(SECONDS_FOR_FIRST)
+        message = f"rank {rank}: {message}"
+    return complain(message)
 
 
 def run_command(arguments: list[str]) -> int:
@@ -66,6 +80,9 @@ def run_command(arguments: list[str]) -> int:
     if "" in arguments:
         raise OptionError('an argument is empty: leave it out, or give "." for this folder')
     options = parse(arguments)
+    if launched_processes() > 1 and not isinstance(options, Train | Compare | Evaluate):
+        name = type(options).__name__.lower()
+        raise OptionError(f"nin {name} is for one process; torchrun is for nin train, nin compare and nin evaluate")
     share_the_machine()
     import_networks(getattr(options, "network", None), *getattr(options, "networks", ()))
     module = importlib.import_module(f"nin.app.{type(options).__name__.lower()}")  # imports torch

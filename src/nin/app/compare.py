@@ -13,6 +13,7 @@ from rich.text import Text
 from nin.app.console import live_bar, print_above, print_table
 from nin.app.options import Compare
 from nin.data.load import NAMED
+from nin.distributed import is_main, join
 from nin.networks.registry import NETWORKS
 from nin.runs.comparing.cell import Cell, Outcome, Progress, Settings
 from nin.runs.comparing.compare import Watcher, compare, read_outcomes
@@ -38,11 +39,15 @@ def main(options: Compare) -> int:
     def keep(outcome: Outcome) -> None:
         """Show what came of a training, and write the page with it."""
         display.end(outcome)
-        write_page(folder, settings, read_outcomes(folder), environment)
+        if is_main():
+            write_page(folder, settings, read_outcomes(folder), environment)
 
+    join()
     with Display(settings) as display:
         compare(plan, settings, folder, Watcher(display.begin, display.advance, keep))
     outcomes = read_outcomes(folder)
+    if not is_main():
+        return 0
     page = write_page(folder, settings, outcomes, environment)
     _print_rows(rows_of(outcomes))
     print(f"page {page}")
@@ -73,7 +78,7 @@ class Display:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.bar = live_bar(Console())
+        self.bar = live_bar(Console(force_terminal=None if is_main() else False))  # one bar on a terminal
         self.took: list[float] = []
 
     def __enter__(self) -> "Display":

@@ -7,6 +7,8 @@ from rich.text import Text
 
 from nin.app.console import Progress, print_table
 from nin.app.options import Evaluate
+from nin.data.progress import no_progress
+from nin.distributed import is_main, join, naming_who_left, one_by_one
 from nin.files import write, write_json
 from nin.inference.classifier import Classifier
 from nin.inference.load import load
@@ -19,13 +21,18 @@ from nin.text import printable
 
 def main(options: Evaluate) -> int:
     """Evaluate a model on images, print the result and, with --out, write it with its figures."""
-    if options.out is not None:
+    join()
+    if options.out is not None and is_main():
         refuse_existing(options.out)
     classifier = load(options.model, device=options.device)
-    with Progress(stderr=True) as progress:
-        name, split, images = images_to_evaluate(options.source, options.model, classifier.config, progress.read)
+    with one_by_one(), Progress(stderr=True) as progress:
+        on_progress = progress.read if is_main() else no_progress
+        name, split, images = images_to_evaluate(options.source, options.model, classifier.config, on_progress)
     name = printable(name)
-    evaluation = evaluate(classifier, images)
+    with naming_who_left():
+        evaluation = evaluate(classifier, images)
+    if not is_main():
+        return 0
     speed = images_per_second(classifier, images.images)
     values = (
         {"data": name, "split": split}

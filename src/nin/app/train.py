@@ -7,15 +7,21 @@ from nin.app.cli import STARTED
 from nin.app.console import Progress
 from nin.app.evaluate import mean_recall
 from nin.app.options import Train
+from nin.launch import launched_rank
 from nin.runs.result import Result
 from nin.runs.train import train
 from nin.text import duration
 from nin.training.budget import MIN_EPOCHS
 
+EXIT_CODES = {"finished": 0, "dead": 1, "interrupted": 130}
+
 
 def main(options: Train) -> int:
     """Train; return 0, or 1 for a dead run and 130 for one that Ctrl-C stopped."""
     command = shlex.join(["nin", *sys.argv[1:]])
+    if launched_rank() > 0:  # the first process shows and prints
+        result = train(**vars(options), command=command, started=STARTED)
+        return EXIT_CODES[result.ended]
     with Progress() as progress:
         try:
             result = train(
@@ -38,7 +44,7 @@ def main(options: Train) -> int:
     print(f"time                {duration(result.seconds)}, of which training {duration(result.training_seconds)}")
     print(f"model               {result.folder / 'model'}")
     print(f"report              {result.folder / 'report.html'}")
-    return {"finished": 0, "dead": 1, "interrupted": 130}[result.ended]
+    return EXIT_CODES[result.ended]
 
 
 def _print_accuracy(result: Result) -> None:

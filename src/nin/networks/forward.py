@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nin.choices import Precision
 from nin.data.preprocessing import Preprocessing
 from nin.device import autocast
+from nin.distributed import in_batches
 
 PIXELS_PER_BATCH = 500 * 67**2  # no part of the result, only of the memory used
 
@@ -22,12 +23,16 @@ def compute_logits(
 ) -> Float[Tensor, "images classes"]:
     """Return the logits of all images: float32, (images, classes), on the network's device.
 
-    The network is put in `eval` mode for that, and back in the mode it was in.
+    Several processes divide the images, and each returns all logits. The network is put in `eval` mode for that, and
+    back in the mode it was in.
     """
     device = next(network.parameters()).device
-    batches = images.split(images_per_batch(preprocessing.size))
+
+    def compute(batch: Tensor) -> Tensor:
+        return next(forward_batches(network, [batch], preprocessing, device, precision))
+
     with evaluating(network):
-        return torch.cat(list(forward_batches(network, batches, preprocessing, device, precision)))
+        return in_batches(compute, images, images_per_batch(preprocessing.size))
 
 
 def forward_batches(

@@ -13,6 +13,7 @@ import torch
 
 from nin.data.images import Splits
 from nin.data.photos.preparation import Preparation
+from nin.distributed import processes
 from nin.text import printable
 from nin.training.plan import Plan
 
@@ -38,6 +39,7 @@ def machine(command: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": processor(),
         "threads": torch.get_num_threads(),
+        "processes": processes(),
     }
 
 

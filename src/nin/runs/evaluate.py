@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from nin.data.images import LabelledImages, Splits
+from nin.distributed import in_batches
 from nin.errors import ModelError, OptionError
 from nin.inference.classifier import Classifier
 from nin.metrics import Evaluation, evaluate_logits
+from nin.networks.forward import images_per_batch
 from nin.text import printable
 
 BATCH = 256  # images, in the timing
@@ -42,7 +44,13 @@ def evaluate(classifier: Classifier, images: LabelledImages) -> Evaluation:
     config = classifier.config
     labels = with_names(images, config.labels).labels
     exact = Classifier(classifier.network, config, device=classifier.device, precision="float32")
-    return evaluate_logits(exact.logits(images.images) / config.temperature, labels, config.labels)
+    return evaluate_logits(logits_of(exact, images.images) / config.temperature, labels, config.labels)
+
+
+def logits_of(classifier: Classifier, images: Tensor) -> Tensor:
+    """Return the logits of images, (images, classes); several processes divide them, and each returns all."""
+    most = images_per_batch(max(classifier.config.preprocessing.size, *images.shape[2:]))
+    return in_batches(classifier.logits, images, most)
 
 
 def with_names(images: LabelledImages, names: tuple[str, ...]) -> LabelledImages:

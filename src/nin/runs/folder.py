@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,10 @@ from filelock import FileLock, Timeout
 
 from nin.errors import RunError
 from nin.files import read_json, remove_temporary_files, write
+from nin.launch import restarts
 from nin.training.events import State
+
+LAUNCH = ".torchrun"
 
 
 def refuse_existing(folder: Path) -> None:
@@ -81,6 +85,33 @@ def remove_leftovers(run: Path) -> None:
     """Remove what a process that was killed while writing has left in a run folder."""
     for folder in (run, *(below for below in run.iterdir() if below.is_dir())):
         remove_temporary_files(folder)
+
+
+# --- What torchrun needs to go on after it has restarted its processes ---
+
+
+def note_launch(run: Path) -> None:
+    """Note which launch of `torchrun` makes this run, if one does."""
+    if os.environ.get("TORCHELASTIC_RUN_ID") is not None:
+        write(run / LAUNCH, _this_launch())
+
+
+def run_of_launch(named: Path | None) -> Path | None:
+    """Return the run that this launch of `torchrun` began before it restarted its processes; None if there is none.
+
+    Args:
+        named: the run folder, if it was named; otherwise all in `runs/` are searched.
+
+    """
+    if restarts() == 0:
+        return None
+    begun = [named / LAUNCH] if named is not None else sorted(Path("runs").glob(f"*/{LAUNCH}"), reverse=True)
+    return next((note.parent for note in begun if note.exists() and note.read_text() == _this_launch()), None)
+
+
+def _this_launch() -> str:
+    """Return what one launch alone has: the machine, and the process of `torchrun`, which starts all others."""
+    return f"{socket.gethostname()} {os.getppid()} {os.environ.get('TORCHELASTIC_RUN_ID')}"
 
 
 # --- The state to resume from ---

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from nin.data.images import Splits
 from nin.device import find_device, pytorch_defaults, usable_threads
+from nin.distributed import check_agreement, interrupted_together, is_main, naming_who_left, processes, share
 from nin.errors import OptionError
 from nin.files import read_json, write, write_json, write_json_lines
 from nin.inference.classifier import Classifier
@@ -22,13 +24,14 @@ from nin.networks.registry import find_architecture
 from nin.networks.summary import layers, output_shape, parameter_count
 from nin.runs import folder as run_folder
 from nin.runs.environment import environment
-from nin.runs.evaluate import evaluate
+from nin.runs.evaluate import evaluate, logits_of
 from nin.runs.figures import run_figures
 from nin.runs.report import write_report
 from nin.runs.result import Ended, Result
-from nin.runs.split_record import write_record
+from nin.runs.split_record import fingerprint, write_record
 from nin.text import printable
-from nin.training.events import Event, Revision, State, Validation
+from nin.training.data_parallel import average_buffers
+from nin.training.events import Event, Revision, State, Trouble, Validation
 from nin.training.fit import Revise, Training, keep_plan
 from nin.training.network import final_layers, final_network, initial_network
 from nin.training.plan import Plan
@@ -79,19 +82,24 @@ def run_plan(
     """
     config = model_config(plan, data)
     find_device(plan.device)
+    check_agreement("images", fingerprint(data) if processes() > 1 else "")
     torch.set_num_threads(min(plan.threads, usable_threads()))
-    if not resume:
+    if not resume and is_main():
         folder = run_folder.new_folder(folder)
+        run_folder.note_launch(folder)
         write_json(folder / "plan.json", plan)
         write_record(folder, data)
+    folder = share(folder)
     assert folder is not None, "a run to resume has a folder"
-    with run_folder.lock(folder):
-        run_folder.remove_leftovers(folder)
-        if not (folder / "environment.json").exists():
-            write_json(folder / "environment.json", environment(plan, data, command))
+    with naming_who_left(), run_folder.lock(folder) if is_main() else nullcontext():
+        if is_main():
+            run_folder.remove_leftovers(folder)
+            if not (folder / "environment.json").exists():
+                write_json(folder / "environment.json", environment(plan, data, command))
         network = initial_network(plan, weights)
         training = Training(network, data.train, data.validation, plan, state, started)
-        on_start(training, folder)
+        if is_main():
+            on_start(training, folder)
         ended = _follow(training, folder, revise, on_event)
         torch.set_num_threads(min(training.plan.threads_at(max(0, training.step - 1)), usable_threads()))
         return _finish(training, data, config, folder, ended)
@@ -148,25 +156,30 @@ def _check_logits(plan: Plan, network: nn.Module) -> None:
 def _follow(training: Training, folder: Path, revise: Revise, on_event: Callable[[Event], None]) -> Ended:
     """Train to the end, write down what happens, tell `on_event`, and return how it ended."""
 
-    def write_metrics() -> None:
-        write_json_lines(folder / "metrics.jsonl", training.validations)
+    def keep(event: Event | None) -> None:
+        """Write down an event, or what is known without any; the main process alone does."""
+        if not is_main():
+            return
+        match event:
+            case None | Validation() | Trouble(kind="interrupted"):
+                write_json_lines(folder / "metrics.jsonl", training.validations)
+            case Revision():
+                write_json(folder / "plan.json", event.plan)
+            case State():
+                run_folder.write_state(folder, event)
+            case _:
+                pass
+        if event is not None:
+            on_event(event)
 
     try:
-        write_metrics()
-        for event in training.fit(revise):
-            match event:
-                case Validation():
-                    write_metrics()
-                case Revision():
-                    write_json(folder / "plan.json", event.plan)
-                case State():
-                    run_folder.write_state(folder, event)
-                case _:
-                    pass
-            on_event(event)
+        with interrupted_together():
+            keep(None)
+            for event in training.fit(revise):
+                keep(event)
     except KeyboardInterrupt:
-        write_metrics()  # it may have been interrupted
-        on_event(training.interrupt())
+        average_buffers(training.network)
+        keep(training.interrupt())
         return "interrupted"
     return "dead" if any(trouble.kind == "dead" for trouble in training.troubles) else "finished"
 
@@ -176,10 +189,11 @@ def _finish(training: Training, data: Splits, config: Config, folder: Path, ende
     plan, validations = training.plan, training.validations
     network = final_network(training.network, plan, data.train)
     untempered = Classifier(network, config, device=training.device, precision="float32")
-    logits = untempered.logits(data.validation.images)
+    logits = logits_of(untempered, data.validation.images)
     temperature = fit_temperature(logits, data.validation.labels)
     config = replace(config, temperature=temperature)
-    save_folder(folder / "model", network, config)
+    if is_main():
+        save_folder(folder / "model", network, config)
     classifier = Classifier(network, config, device=training.device, precision="float32")
     result = Result(
         folder,
@@ -195,6 +209,14 @@ def _finish(training: Training, data: Splits, config: Config, folder: Path, ende
         training_seconds=sum((one.seconds for one in validations), 0.0),
         seconds=time.monotonic() - training.started,
     )
+    if is_main():
+        _write_results(result, plan, data, validations)
+    return result
+
+
+def _write_results(result: Result, plan: Plan, data: Splits, validations: list[Validation]) -> None:
+    """Write what came of a run: figures, model card, report."""
+    folder, config = result.folder, result.classifier.config
     write_json(folder / "evaluation.json", {"split": result.evaluated} | result.evaluation.to_json())
     write_json(folder / "result.json", result.to_json())
     name = f"{find_architecture(config.architecture).title} on {printable(data.origin.name)}"
@@ -204,6 +226,5 @@ def _finish(training: Training, data: Splits, config: Config, folder: Path, ende
     for name, content in run_figures(result, plan, validations, data).items():
         write(folder / "figures" / name, content)
     write_report(folder)
-    if ended != "interrupted":
+    if result.ended != "interrupted":
         run_folder.remove_state(folder)
-    return result

@@ -60,7 +60,7 @@ class SplitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             cut=dict(origin.cut),
             seed=origin.seed,
             held_out={name: parts[name].keys.tolist() for name in origin.cut},
-            fingerprint=_fingerprint(splits),
+            fingerprint=fingerprint(splits),
         )
 
 
@@ -92,7 +92,7 @@ def load_again(record: SplitRecord, source: Any = None, on_progress: Progress = 
     if source is None:
         raise RunError("the run's images were in memory, or their path was not recorded: give them as the source again")
     splits = load_like(record, source, on_progress)
-    if _fingerprint(splits) != record.fingerprint:
+    if fingerprint(splits) != record.fingerprint:
         before = {(name, key) for name, keys in record.held_out.items() for key in keys}
         now = {(name, key) for name in splits.origin.cut for key in splits.parts()[name].keys.tolist()}
         counts: dict[Part, int] = {name: len(part) for name, part in splits.parts().items()}
@@ -122,7 +122,7 @@ def load_like(record: SplitRecord, source: Any, on_progress: Progress = no_progr
     )
 
 
-def _fingerprint(splits: Splits) -> str:
+def fingerprint(splits: Splits) -> str:
     """Return a hash of the keys and labels of all images, and of the pixels of as many as take a moment to hash."""
     digest = hashlib.sha256()
     for name, part in splits.parts().items():

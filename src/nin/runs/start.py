@@ -18,6 +18,7 @@ from nin.data.images import Splits
 from nin.data.load import NAMED, load_dataset
 from nin.data.progress import Progress
 from nin.device import find_device
+from nin.distributed import from_main, is_main, one_by_one, wait
 from nin.errors import DataError, ModelError, OptionError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config, read_folder
@@ -92,11 +93,14 @@ def new_start(
     if config is not None:
         size, channels = config.image_size, config.in_channels
         preparation = config.preparation if fit is None else replace(config.preparation, fit=fit)
-    splits = load_dataset(
-        source, size=size, fit=None if init_from else fit, validation=validation, test=test, preparation=preparation,
-        channels=channels, on_progress=on_progress,
-    )  # fmt: skip
-    _check(source, splits, on_findings, on_progress)
+    with one_by_one():
+        splits = load_dataset(
+            source, size=size, fit=None if init_from else fit, validation=validation, test=test,
+            preparation=preparation, channels=channels, on_progress=on_progress,
+        )  # fmt: skip
+    if is_main():
+        _check(source, splits, on_findings, on_progress)
+    wait()
     if config is not None and config.in_channels != splits.train.channels:
         raise ModelError(
             f"the model {init_from} takes images of {config.in_channels} channels, and these have "
@@ -161,21 +165,23 @@ def start_again(
     """
     if resume is not None:
         folder = path_of(resume)
-        known, state = read_plan(folder / "plan.json"), read_state(folder)
+        known, state = from_main(lambda: (read_plan(folder / "plan.json"), read_state(folder)))
     else:
         assert plan is not None, "one of the two is given"
-        folder, state = path_of(plan).parent, None
-        known = replace(read_plan(path_of(plan)), minutes=None)
+        path = path_of(plan)
+        folder, state = path.parent, None
+        known = replace(from_main(lambda: read_plan(path)), minutes=None)
         known = known if seed is None else replace(known, seed=index(seed))
     _check_is_theirs(network, known.recipe.network, folder)
     find_device(known.device, "the plan needs it: use a machine that has it, or make a new plan")
-    record = read_record(folder)
-    if record is None:  # of a checkout before there were others
-        splits = load_dataset("fashion-mnist" if source is None else source, on_progress=on_progress)
-    elif resume is None and source is not None:
-        splits = load_like(record, source, on_progress)
-    else:
-        splits = load_again(record, source, on_progress)
+    record = from_main(lambda: read_record(folder))
+    with one_by_one():
+        if record is None:  # of a checkout before there were others
+            splits = load_dataset("fashion-mnist" if source is None else source, on_progress=on_progress)
+        elif resume is None and source is not None:
+            splits = load_like(record, source, on_progress)
+        else:
+            splits = load_again(record, source, on_progress)
     model_config(known, splits)
     weights = None
     if known.start is not None and state is None:

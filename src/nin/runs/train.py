@@ -11,9 +11,10 @@ from nin.choices import Augmentation, DeviceName
 from nin.data.auditing.audit import Finding
 from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
+from nin.distributed import is_main, join, share
 from nin.errors import OptionError
 from nin.networks.imported import import_network, is_import_path
-from nin.runs.folder import refuse_existing
+from nin.runs.folder import refuse_existing, run_of_launch
 from nin.runs.result import Result
 from nin.runs.run import no_op, run_plan
 from nin.runs.start import RunStart, StrPath, choose_recipe, new_start, path_of, start_again, with_changes
@@ -54,6 +55,9 @@ def train(
     on_event: Callable[[Event], None] = no_op,
 ) -> Result:
     """Train on images of any source and leave a run folder: what `nin train` does, with the same options.
+
+    Under `torchrun` all processes call it alike and train one network together; the first alone writes the run folder
+    and calls `on_start` and `on_event`, and each returns the result.
 
     At most one of `minutes`, `epochs`, `plan` and `resume` says how long to train. Without any of them the recipe quick
     takes five minutes, and the others their own number of epochs.
@@ -101,8 +105,13 @@ def train(
     if network is not None:
         import_network(network)
     with_changes(choose_recipe(recipe, network)(epochs), changes)  # refused now, and not after the data was fetched
+    join()
     folder = None if run is None else path_of(run)
-    if folder is not None:
+    begun = share(run_of_launch(folder) if is_main() else None)
+    if begun is not None:  # torchrun has restarted its processes
+        source, plan, resume, seed = None if isinstance(source, (str, PathLike)) else source, None, begun, None
+        network = network if network is not None and is_import_path(network) else None
+    elif folder is not None and is_main():
         refuse_existing(folder)
     if plan is not None or resume is not None:
         start = start_again(source, plan, resume, network, seed, on_progress)

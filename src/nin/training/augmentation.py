@@ -43,6 +43,10 @@ class Views:
         for step in range(len(self.index)):
             yield self._map(lambda part, step=step: part[step])
 
+    def share(self, rank: int, processes: int) -> "Views":
+        """Return what one of several processes sees of a step: every so many-th image, none of them twice."""
+        return self._map(lambda part: part[rank::processes])
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Views":
         augmentation = (self.flipped, self.shifted, self.erased)
         return Views(change(self.index), *(None if part is None else change(part) for part in augmentation))

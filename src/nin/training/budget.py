@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nin.choices import Precision
 from nin.data.images import Splits
 from nin.data.preprocessing import Preprocessing
+from nin.distributed import share
 from nin.errors import OptionError
 from nin.networks.forward import compute_logits
 from nin.networks.registry import build_network
@@ -86,6 +87,8 @@ class Pace:
 def measure(plan: Plan, data: Splits) -> Pace:
     """Time real training steps and forward passes; takes seconds. The network trained here is thrown away.
 
+    Of several processes, which wait for each other in every step, it is the slowest that is timed.
+
     Args:
         plan: any plan of the recipe for these data on this device.
         data: to train on and to evaluate.
@@ -96,6 +99,7 @@ def measure(plan: Plan, data: Splits) -> Pace:
     """
     counts = thread_counts(plan)
     seconds = {threads: _step_seconds(plan, data, threads, 10 if threads == counts[0] else 3) for threads in counts}
+    seconds = share(seconds)
     fastest = {threads: min(steps) for threads, steps in seconds.items()}
     threads = min(counts, key=lambda threads: median(seconds[threads]))
     torch.set_num_threads(threads)
@@ -107,7 +111,7 @@ def measure(plan: Plan, data: Splits) -> Pace:
     held_out = len(data.validation) + (0 if data.test is None else len(data.test))
     evaluated = held_out + min(IMAGES_FOR_SHIFT, len(data.train))
     evaluation = evaluated * _seconds_per_image(final, few.images, plan.preprocessing, "float32")
-    return Pace(step, validation, evaluation, threads, fastest)
+    return share(Pace(step, validation, evaluation, threads, fastest))
 
 
 def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[float]:
@@ -123,7 +127,7 @@ def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[fl
             raise OptionError(f"nothing can be planned for: {event.message}")
         if isinstance(event, Step):
             found.append(plan.recipe.batch_size / event.images_per_second)
-            if event.step >= steps or time.monotonic() - started > SECONDS_TO_MEASURE:
+            if share(event.step >= steps or time.monotonic() - started > SECONDS_TO_MEASURE):
                 break
     return found[1:] or found
 
@@ -163,11 +167,11 @@ def plan_for_minutes(
     images, deadline = len(data.train), started + 60 * minutes
     pace = measure(plan, data)
     if sizes and max(data.train.images.shape[2:]) < sizes[0]:
-        size = choose_size(deadline - time.monotonic(), pace, plan, images, sizes)
+        size = share(choose_size(deadline - time.monotonic(), pace, plan, images, sizes))
         if size != plan.recipe.size:
             plan = with_size(plan, size)
             pace = measure(plan, data)
-    epochs = fit_to_budget(minutes, started, pace, plan.recipe, images)
+    epochs = share(fit_to_budget(minutes, started, pace, plan.recipe, images))
     recipe = replace(recipe_for(epochs), size=plan.recipe.size)
     steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
     changes = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}

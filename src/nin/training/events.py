@@ -1,6 +1,6 @@
 """What does a training report while it runs, and from what can it be resumed?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -76,6 +76,7 @@ class State:
         validations: what was validated so far, as plain values.
         troubles: what was wrong so far, as plain values.
         elapsed: seconds since the run began.
+        buffers: of the network in each of several processes, by rank: their statistics of batch norm differ.
 
     """
 
@@ -88,6 +89,7 @@ class State:
     validations: list[dict[str, Any]]
     troubles: list[dict[str, Any]]
     elapsed: float
+    buffers: list[dict[str, Tensor]] = field(default_factory=list)
 
 
 Event = Step | Validation | Trouble | Revision | State

@@ -5,16 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 
 import msgspec
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.data.images import LabelledImages
 from nin.device import autocast, keep_freed_memory, on_device_if_it_fits, usable_threads
+from nin.distributed import is_main, processes, rank, share, total
 from nin.errors import RunError
 from nin.metrics import top1_accuracy
 from nin.networks.forward import channels_last, compute_logits
+from nin.training import data_parallel
 from nin.training.augmentation import Views, augment, views_of_steps
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation
 from nin.training.health import Health, not_finite
@@ -68,6 +69,7 @@ class Training:
         self.device = torch.device(plan.device)
         keep_freed_memory()
         channels_last(network.to(self.device))
+        self.forward = data_parallel.distributed_module(network, plan)
         self.images = on_device_if_it_fits(train.images, self.device)
         self.labels = train.labels.to(self.device)
         self.optimizer = Optimizer(network, plan.recipe, plan.precision)
@@ -114,27 +116,23 @@ class Training:
 
     def interrupt(self) -> Trouble:
         """Note that the training was stopped from outside after its last step."""
-        return self._note(
-            Trouble(
-                "interrupted",
-                self.step,
-                f"Ctrl-C stopped the training after step {self.step} of {self.plan.steps}; the model is saved as it "
-                "was then.",
-            )
-        )
+        step, steps = self.step, self.plan.steps
+        said = f"Ctrl-C stopped the training after step {step} of {steps}; the model is saved as it was then."
+        return self._note(Trouble("interrupted", step, said))
 
     def state(self) -> State:
         """Return the state after the last step."""
         return State(
             step=self.step,
             interval_seconds=self.interval_seconds,
-            interval_totals=self.interval_totals,
+            interval_totals=total(self.interval_totals),
             network=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
             health=dict(vars(self.health)),
             validations=msgspec.to_builtins(self.validations),
             troubles=msgspec.to_builtins(self.troubles),
             elapsed=self.clock() - self.started,
+            buffers=data_parallel.buffers_of_all(self.network),
         )
 
     def _restore(self, state: State) -> None:
@@ -142,7 +140,8 @@ class Training:
             self.network.load_state_dict(state.network)
             self.optimizer.load_state_dict(state.optimizer)
             self.step, self.interval_seconds = state.step, state.interval_seconds
-            self.interval_totals.copy_(state.interval_totals)
+            self.interval_totals.copy_(state.interval_totals * is_main())  # they are of all processes
+            data_parallel.restore_buffers(self.network, state.buffers)
             vars(self.health).update(state.health)
             if not 0 <= self.step <= self.plan.steps:
                 raise ValueError(self.step)
@@ -158,38 +157,41 @@ class Training:
         self.network.train()
         begin, end = self.plan.interval_at(self.step)
         views = self._views(end)
-        steps_at_sync, total_at_sync = self.step, self.interval_totals[0].item()
+        steps_at_sync, total_at_sync = self.step, total(self.interval_totals)[0].item()
         synced = saved = self.clock()
         while self.step < end:
             logits = self._train_step(next(views))
             if self.device.type != "cpu" and self.step % STEPS_PER_SYNC and self.step < end:
                 continue
-            total, made = self.interval_totals[0].item(), self.step - steps_at_sync
+            agreed, made = data_parallel.agree(self.interval_totals[0], logits), self.step - steps_at_sync
             seconds = self.clock() - synced
             self.interval_seconds += seconds
             self.seconds += seconds
-            loss = (total - total_at_sync) / made
-            trouble = self.health.check(self.plan, self.step, loss, made, logits)
+            loss = (agreed.total - total_at_sync) / made
+            trouble = self.health.check(self.plan, self.step, loss, made, agreed.alive)
             if trouble:
                 yield self._note(trouble)
                 if trouble.kind == "dead":
                     return
             yield Step(self.step, self.epoch, loss, made * self.plan.recipe.batch_size / seconds)
+            if agreed.interrupted:
+                raise KeyboardInterrupt
             if self.step < end:
                 for revision in self._revise(revise):
                     _, end = revision.plan.interval_at(begin)
                     views = self._views(end)
                     yield revision
-                if self.clock() - saved > SECONDS_PER_STATE:
+                if share(self.clock() - saved > SECONDS_PER_STATE):
                     yield self.state()
                     saved = self.clock()
             # What the receiver of the events does is not part of the training's time.
-            steps_at_sync, total_at_sync, synced = self.step, total, self.clock()
+            steps_at_sync, total_at_sync, synced = self.step, agreed.total, self.clock()
 
     def _revise(self, revise: Revise) -> Iterator[Revision]:
         """Go on with the plan that `revise` returns; yield it if it is another one."""
         revised = revise(self.plan, self.step, self.seconds)
-        if revised is not self.plan:
+        revised = share(None if revised is self.plan else revised)
+        if revised is not None:
             self.plan = revised
             yield Revision(revised)
 
@@ -198,23 +200,25 @@ class Training:
         return views_of_steps(self.plan, self.step, end, len(self.images)).to(self.device).steps()
 
     def _train_step(self, views: Views) -> Tensor:
-        """Take one optimizer step on the images that `views` names, and return their logits."""
+        """Take one optimizer step on the images that `views` names, and return the logits of this process's share."""
         plan = self.plan
+        views = views.share(rank(), processes())
         if plan.thread_changes:
             torch.set_num_threads(min(plan.threads_at(self.step), usable_threads()))
-        torch.manual_seed(seed_for_step(plan.seed, self.step))
+        torch.manual_seed(data_parallel.seed_for_step(plan.seed, self.step, rank()))
         images = self.images[views.index.to(self.images.device)].to(self.device)
         images = augment(images, views, plan.recipe, plan.preprocessing.mean)
         labels = self.labels[views.index]
         with autocast(self.device, plan.precision):
-            logits = self.network(plan.preprocessing(images)).float()
+            logits = self.forward(plan.preprocessing(images)).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
+        part = len(labels) / plan.recipe.batch_size  # of the batch: processes may have an image more than others
         self.optimizer.zero_grad()
-        loss.backward()
+        (loss * (part * processes())).backward()  # gradients are averaged over the processes
         self.optimizer.step(plan.learning_rate_factor(self.step + 0.5))
         self.step += 1
         with torch.no_grad():
-            self.interval_totals += torch.stack([loss, (logits.argmax(1) == labels).float().mean()])
+            self.interval_totals += part * torch.stack([loss, (logits.argmax(1) == labels).float().mean()])
         return logits
 
     def _validate(self) -> Validation:
@@ -222,7 +226,8 @@ class Training:
         plan, labels = self.plan, self.validation.labels.to(self.device)
         begin, end = plan.interval_at(self.step - 1)
         steps = end - begin
-        train_loss, train_accuracy = (self.interval_totals / steps).tolist()
+        train_loss, train_accuracy = (total(self.interval_totals) / steps).tolist()
+        data_parallel.average_buffers(self.network)
         logits = compute_logits(self.network, self.validation.images, plan.preprocessing, plan.precision)
         loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing).item()
         validation = Validation(
@@ -243,8 +248,3 @@ class Training:
     def _note(self, trouble: Trouble) -> Trouble:
         self.troubles.append(trouble)
         return trouble
-
-
-def seed_for_step(seed: int, step: int) -> int:
-    """Return a generator's seed for one step, so that (seed 0, step 2) and (seed 1, step 1) share nothing."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])

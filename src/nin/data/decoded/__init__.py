@@ -1,1 +1,1 @@
-"""How are the photos of a source decoded once, and kept?"""
+"""How are photos decoded: those of a source once, to be kept, and others as they come?"""

@@ -11,7 +11,10 @@ from typing import IO, Any
 
 import msgspec
 
+from nin.device import usable_threads
+from nin.distributed import processes
 from nin.errors import RunError
+from nin.launch import environment_alone
 from nin.runs.comparing.cell import Inference, Job, Progress, Read, Trained
 from nin.text import printable
 
@@ -37,6 +40,7 @@ def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Read | Trained
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=environment_alone() | ({"OMP_NUM_THREADS": str(usable_threads())} if processes() > 1 else {}),
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

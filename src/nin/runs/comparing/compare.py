@@ -1,9 +1,11 @@
 """How are networks compared? Cell after cell: the same data, budget and learning rates to try, several seeds."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from nin.choices import Augmentation, Size
+from nin.distributed import is_main, processes, rank, wait
 from nin.errors import FileError, NinError, OptionError, RunError
 from nin.files import read_json, remove_temporary_files, write_json
 from nin.networks.imported import source_hash
@@ -46,7 +49,8 @@ def compare(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> N
     """Make every cell that `folder` does not hold yet.
 
     Every network is trained by seed 0 with each of the learning rates, and by the other seeds with the one that gave
-    the best validation accuracy. What a kill leaves half-made, and what failed, is made again.
+    the best validation accuracy. What a kill leaves half-made, and what failed, is made again. Processes that
+    `torchrun` has started divide the networks.
 
     Args:
         plan: what to compare.
@@ -59,6 +63,20 @@ def compare(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> N
 
     """
     _check(settings)
+    if is_main():
+        _make_folder(folder)
+    with lock(folder) if is_main() else nullcontext():
+        if is_main():
+            _begin(plan, settings, folder, watcher)
+        wait()
+        networks = plan.networks[rank() :: processes()]  # each process has its own, on its share of the cores
+        if networks:
+            _make_cells(dataclasses.replace(plan, networks=networks), settings, folder, watcher)
+        wait()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a comparison, if it is not there. Raises RunError."""
     if folder.exists() and not (folder / SETTINGS).exists() and any(_foreign(folder)):
         refuse_existing(folder)
     try:
@@ -66,24 +84,36 @@ def compare(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> N
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RunError(f"cannot make the folder {folder}: {reason}; name another with --out") from error
-    with lock(folder):
-        remove_temporary_files(folder)
-        outcomes = read_outcomes(folder)
-        _check_settings(folder, settings, outcomes)
-        cells = plan.cells(outcomes)
-        if any(_is_missing(cell, outcomes) for cell in plan.cells(outcomes)):
-            sizes = tuple({image_size(network, settings.size) for network in plan.networks})
-            run_job(Job("data", settings.source, sizes=sizes), watcher.progress)
-        if not (folder / SETTINGS).exists() or read_json(folder / SETTINGS) != to_builtins(settings):
-            write_json(folder / SETTINGS, settings)
-        tried: set[Cell] = set()
-        for cell in cells:
-            if _is_missing(cell, outcomes):
-                watcher.cell(cell, _left(plan, outcomes, tried))
-                tried.add(cell)
-                outcomes[cell] = _make(folder, cell, settings, watcher.progress)
-                write_json(folder / f"{cell.name}.json", outcomes[cell])
-                watcher.outcome(outcomes[cell])
+
+
+def _begin(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> None:
+    """Check that the folder is of such a comparison, have the images read if any will be needed, and keep the settings.
+
+    Raises:
+        NinError: it is of another, or the images cannot be read.
+
+    """
+    remove_temporary_files(folder)
+    outcomes = read_outcomes(folder)
+    _check_settings(folder, settings, outcomes)
+    if any(_is_missing(cell, outcomes) for cell in plan.cells(outcomes)):
+        sizes = tuple({image_size(network, settings.size) for network in plan.networks})
+        run_job(Job("data", settings.source, sizes=sizes), watcher.progress)
+    if not (folder / SETTINGS).exists() or read_json(folder / SETTINGS) != to_builtins(settings):
+        write_json(folder / SETTINGS, settings)
+
+
+def _make_cells(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> None:
+    """Make every cell of the plan that the folder does not hold yet."""
+    outcomes = read_outcomes(folder)
+    tried: set[Cell] = set()
+    for cell in plan.cells(outcomes):
+        if _is_missing(cell, outcomes):
+            watcher.cell(cell, _left(plan, outcomes, tried))
+            tried.add(cell)
+            outcomes[cell] = _make(folder, cell, settings, watcher.progress)
+            write_json(folder / f"{cell.name}.json", outcomes[cell])
+            watcher.outcome(outcomes[cell])
 
 
 def read_outcomes(folder: Path) -> Outcomes:

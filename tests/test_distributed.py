@@ -1,0 +1,223 @@
+"""Do two processes do what one does? As `torchrun` starts them, on this machine, with gloo."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from app.program import ENVIRONMENT, TESTS
+from PIL import Image
+from synthetic import small_splits
+from training.alike import ODD, WITH_BATCH_NORM, logits_of_all, network, train
+
+from nin.training import fit
+from nin.training.fit import Training
+
+TORCHRUN = [Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "--standalone"]
+SMALL_PROGRAM = TESTS / "app" / "small_program.py"
+# OMP_NUM_THREADS keeps torchrun from talking about it; the package's own threads do not depend on it.
+LAUNCHING = ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
+
+
+def launch(*arguments: object, options: Sequence[str] = (), **settings: Any) -> subprocess.CompletedProcess[str]:
+    command = [*TORCHRUN, *options, "--", *map(str, arguments)]
+    given = {"capture_output": True, "text": True, "env": LAUNCHING, "timeout": 120} | settings
+    return subprocess.run(command, check=False, **given)
+
+
+def ours(stderr: str) -> list[str]:
+    """Return the lines on stderr that are not torchrun's own."""
+    return [line for line in stderr.splitlines() if line.startswith("nin: ")]
+
+
+# --- Training, without the command line ---
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what two processes have found."""
+    folder = tmp_path_factory.mktemp("found")
+    ended = launch(TESTS / "training" / "two_processes.py", folder)
+    assert ended.returncode == 0, ended.stderr
+    return torch.load(folder / "found.pt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_two_processes_have_joined(found: dict[str, Any]):
+    assert (found["processes"], found["ranks"]) == (2, [0, 1])
+
+
+@pytest.mark.slow
+def test_without_batch_norm_two_processes_give_the_weights_of_one(found: dict[str, Any]):
+    one = train(ODD, small_splits())
+    assert one.step == 51
+    for name, tensor in one.network.state_dict().items():
+        assert torch.allclose(found["odd"][name], tensor, atol=2e-5), name
+    moved = [not torch.allclose(tensor, network(batch_norm=False).state_dict()[name], atol=1e-3)
+             for name, tensor in found["odd"].items()]  # fmt: skip
+    assert any(moved)
+    for theirs, mine in zip(found["odd_validations"], one.validations, strict=True):
+        assert theirs["train_accuracy"] == pytest.approx(mine.train_accuracy, abs=1e-6)
+        assert theirs["train_loss"] == pytest.approx(mine.train_loss, abs=1e-4)
+        assert theirs["validation_accuracy"] == mine.validation_accuracy
+        assert theirs["validation_loss"] == pytest.approx(mine.validation_loss, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_with_batch_norm_two_processes_are_as_accurate_as_one(found: dict[str, Any]):
+    splits = small_splits()
+    one = [train(WITH_BATCH_NORM, splits, seed=seed).validations[-1].validation_accuracy for seed in range(3)]
+    assert sum(found["batch_norm"]) / 3 == pytest.approx(sum(one) / 3, abs=0.1)
+    assert min(found["batch_norm"]) > 0.6
+    first, second = found["statistics"]
+    assert torch.equal(first, second)  # averaged before the last validation
+
+
+@pytest.mark.slow
+def test_the_logits_of_divided_images_are_those_of_one_process_bit_for_bit(found: dict[str, Any]):
+    assert torch.equal(found["logits"], logits_of_all(small_splits()))
+
+
+@pytest.mark.slow
+def test_a_training_that_is_resumed_ends_as_if_it_had_never_stopped(found: dict[str, Any]):
+    for name, tensor in found["through"].items():
+        assert torch.equal(found["again"][name], tensor), name
+
+
+@pytest.mark.slow
+def test_processes_that_do_not_fit_are_told_so(found: dict[str, Any]):
+    assert found["other_data"] == "rank 1 has other images than rank 0 (those, not these): make them the same"
+    assert found["too_many"] == "2 processes cannot share a batch of 1 images: start fewer processes"
+
+
+def test_alone_a_batch_is_not_divided(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fit.data_parallel, "DistributedDataParallel", None)
+    splits = small_splits()
+    assert isinstance(train(WITH_BATCH_NORM, splits), Training)
+
+
+# --- The commands ---
+
+
+def result(run: Path) -> dict[str, Any]:
+    return json.loads((run / "result.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_processes_leave_one_run_folder_and_one_report(tmp_path: Path):
+    ended = launch(SMALL_PROGRAM, "train", "--epochs", "1", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    [run] = (tmp_path / "runs").iterdir()
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
+    assert (run / "report.html").exists()
+    assert json.loads((run / "environment.json").read_text())["processes"] == 2
+    for line in (r"^test accuracy ", r"^epoch 1\.00/1", r"^report "):
+        assert len(re.findall(line, ended.stdout, re.MULTILINE)) == 1
+    assert (result(run)["test_images"], result(run)["validation_images"]) == (40, 32)
+    command = ("evaluate", "--json", "--model", run / "model", "fashion-mnist")
+    two = launch(SMALL_PROGRAM, *command)
+    one = subprocess.run(
+        [sys.executable, SMALL_PROGRAM, *map(str, command)], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    )
+    two, one = json.loads(two.stdout), json.loads(one.stdout)
+    for name in ("images", "accuracy", "confusion", "loss"):
+        assert two[name] == one[name]
+
+
+@pytest.mark.slow
+def test_a_launch_goes_on_after_one_process_is_killed(tmp_path: Path):
+    """Rank 1 is killed once a state is on the disk; torchrun starts both again."""
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        f"sys.path.insert(0, {str(TESTS)!r})\n"
+        "from nin.training import fit\n"
+        "from nin.runs import folder\n"
+        "fit.SECONDS_PER_STATE = 0\n"
+        "step = fit.Training._train_step\n"
+        "def train_step(self, views):\n"
+        "    first = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0' and len(sys.argv) > 4\n"
+        "    if first and os.environ['RANK'] == '1' and self.step == 3:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return step(self, views)\n"
+        "fit.Training._train_step = train_step\n"
+        f"exec(open({str(SMALL_PROGRAM)!r}).read())\n"
+    )
+    killed = launch(script, "train", "--epochs", "1", "--seed=1", cwd=tmp_path, options=["--max-restarts", "1"])
+    assert killed.returncode == 0, killed.stderr
+    [run] = (tmp_path / "runs").iterdir()
+    assert result(run)["ended"] == "finished"
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [8]
+    assert "step 1/" not in killed.stdout.partition("writing to")[2].partition("writing to")[2]  # it did not begin anew
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_processes_with_a_report(tmp_path: Path):
+    with subprocess.Popen(
+        [*TORCHRUN, "--", SMALL_PROGRAM, "train", "--epochs", "400", "--run=run"],
+        env=LAUNCHING, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        for _ in range(600):
+            if (tmp_path / "run" / "metrics.jsonl").exists() and (tmp_path / "run" / "metrics.jsonl").read_text():
+                break
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+    assert "Ctrl-C stopped the training after step" in stdout
+    assert result(tmp_path / "run")["ended"] == "interrupted"
+    assert (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_wrong_use_is_one_line_of_ours(tmp_path: Path):
+    ended = launch(SMALL_PROGRAM, "predict", "photo.jpg", cwd=tmp_path)
+    assert ended.returncode != 0
+    assert ours(ended.stderr) == [
+        "nin: nin predict is for one process; torchrun is for nin train, nin compare and nin evaluate"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_comparison_is_divided(tmp_path: Path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "def make(channels, classes):\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * channels, classes))\n"
+        "def other(channels, classes): return make(channels, classes)\n"
+    )
+    for name, seed in (("a", 0), ("b", 100)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(150):
+            pixels = torch.randint(seed, seed + 100, (8, 8), dtype=torch.uint8).numpy()
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    ended = launch(
+        "-m",
+        "nin",
+        "compare",
+        "nets:make",
+        "nets:other",
+        "--data",
+        "photos",
+        "--epochs",
+        "0.5",
+        "--seeds",
+        "1",
+        cwd=tmp_path,
+    )
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    folder = tmp_path / "runs" / "comparison"
+    rows = (folder / "comparison.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["network", "nets:make", "nets:other"]
+    assert "page" in ended.stdout

@@ -1,0 +1,82 @@
+"""Train in each of the processes that `torchrun` has started, and write down what came of it: a program for tests.
+
+torchrun --nproc-per-node 2 -- two_processes.py FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from msgspec.structs import replace
+from synthetic import small_splits
+from torch import nn
+from training.alike import ODD, WITH_BATCH_NORM, logits_of_all, network, train
+
+from nin import distributed
+from nin.errors import NinError
+from nin.training.events import State
+from nin.training.fit import Training
+from nin.training.plan import resolve
+
+
+def complaint(action: object) -> str:
+    """Return what an action complains of."""
+    try:
+        action()  # pyright: ignore[reportCallIssue]
+    except NinError as error:
+        return str(error)
+    return ""
+
+
+def resumed(splits: object) -> tuple[nn.Module, nn.Module]:
+    """Return a network that was trained through, and one whose training was resumed from the middle of an interval."""
+    through = train(WITH_BATCH_NORM, splits, dropout=True)
+    states: list[State] = []
+    begun = network(dropout=True)
+    plan = resolve(WITH_BATCH_NORM, splits.train, 0, torch.device("cpu"))
+    training = Training(begun, splits.train, splits.validation, plan)
+    for _ in training.fit():
+        if training.step == 5:
+            states.append(training.state())
+            break
+    [state] = states
+    if not distributed.is_main():  # as if it had been read from the disk of the first
+        begun = network(dropout=True)
+    state = distributed.share(state)
+    again = Training(network(dropout=True), splits.train, splits.validation, plan, state)
+    list(again.fit())
+    return through.network, again.network
+
+
+def main(folder: Path) -> None:
+    """Do it all, and write the results as the first process."""
+    distributed.join()
+    torch.set_num_threads(1)
+    splits = small_splits()
+    found = {
+        "processes": distributed.processes(),
+        "ranks": distributed.gather(distributed.rank()),
+        "odd": train(ODD, splits).network.state_dict(),
+        "odd_validations": [vars_of(one) for one in train(ODD, splits).validations],
+    }
+    accuracies = [train(WITH_BATCH_NORM, splits, seed=seed).validations[-1].validation_accuracy for seed in range(3)]
+    found |= {"batch_norm": accuracies, "logits": logits_of_all(splits)}
+    through, again = resumed(splits)
+    found |= {"through": through.state_dict(), "again": again.state_dict()}
+    statistics = distributed.gather(torch.cat([buffer.float().flatten() for buffer in through.buffers()]))
+    found["statistics"] = statistics
+    rank = distributed.rank()
+    found["other_data"] = complaint(lambda: distributed.check_agreement("images", "these" if rank == 0 else "those"))
+    few = replace(ODD, batch_size=1)
+    found["too_many"] = complaint(lambda: train(few, splits))
+    if distributed.is_main():
+        torch.save(found, folder / "found.pt")
+
+
+def vars_of(validation: object) -> dict[str, float]:
+    """Return the figures of a validation."""
+    names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+    return {name: getattr(validation, name) for name in names}
+
+
+main(Path(sys.argv[1]))
