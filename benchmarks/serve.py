@@ -56,11 +56,18 @@ def load(port: int, body: bytes, clients: int, seconds: float) -> tuple[list[flo
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         while time.monotonic() < end:
             began = time.perf_counter()
-            connection.request("POST", "/api/predict", body, {"Content-Type": "multipart/form-data; boundary=x"})
-            response = connection.getresponse()
-            response.read()
-            errors[number] += response.status != 200
-            took[number].append(time.perf_counter() - began)
+            try:
+                connection.request("POST", "/api/predict", body, {"Content-Type": "multipart/form-data; boundary=x"})
+                response = connection.getresponse()
+                response.read()
+                status = response.status
+            except (OSError, http.client.HTTPException):  # lost: counted, and connected again
+                connection.close()
+                status = None
+            if status == 200:
+                took[number].append(time.perf_counter() - began)
+            else:
+                errors[number] += 1
         connection.close()
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]

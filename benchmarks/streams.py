@@ -33,7 +33,7 @@ def main(folder: Path, photos: int = 100_000, part: int = 4000, model: str = "ci
     names = [str(folder / f"{number:07d}.jpg") for number in range(part)]
     rounds = [(stream(names, model), plain(names, model), at_once(names, model)) for _ in range(ROUNDS)]
     print(heading())
-    print(f"{part:,} JPEG photos of 320x240, {model}; the commands' start included\n")
+    print(f"{part:,} JPEG photos of 320x240, {model}\n")
     print("| | photos/s | ratio to the plain loop |\n|---|---|---|")
     for number, name in enumerate(("nin predict --jsonl", "a plain loop, photo by photo", "a list at once, as before")):
         speed = median(part / one[number] for one in rounds)

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import ray
-from PIL import Image
+from PIL import Image, ImageOps
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 MOST_PIXELS = 50_000_000
+PREPARATION = {"kind": "photo", "fit": "pad"}  # the one that `prepare` carries out
 
 
 class Predictor:
@@ -26,9 +27,11 @@ class Predictor:
 
     def __init__(self, model: bytes) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # Ray starts a worker for each core
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        options.intra_op_num_threads = 1  # a worker has a core
+        self.session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         known = self.session.get_modelmeta().custom_metadata_map
+        if json.loads(known["preparation"]) != PREPARATION:
+            raise ValueError(f"photos of this model are prepared otherwise ({known['preparation']}): change `prepare`")
         self.labels = np.array(json.loads(known["labels"]))
         self.height, self.width = map(int, known["image_size"].split("x"))
         self.mode = "RGB" if known["channels"] == "3" else "L"
@@ -52,14 +55,18 @@ class Predictor:
         }
 
     def prepare(self, content: bytes) -> np.ndarray:
-        """Return a photo as an image, (channels, height, width): resized whole, padded with its border's mean colour.
+        """Return a photo as an image, (channels, height, width), as the package does for such models.
 
-        That is what models of one's own photos, and cifar10, do with a photo ("preparation" in the file).
+        Upright, on white where it is transparent, resized whole, and padded with the mean colour of its border.
         """
-        photo = Image.open(io.BytesIO(content))
+        photo = Image.open(io.BytesIO(content), formats=FORMATS)
         if photo.width * photo.height > MOST_PIXELS:
             raise ValueError(f"{photo.width} x {photo.height} pixels are too many")
-        photo = photo.convert(self.mode)
+        photo = ImageOps.exif_transpose(photo)
+        if photo.has_transparency_data:
+            white = Image.new("RGBA", photo.size, "white")
+            photo = Image.alpha_composite(white, photo.convert("RGBA"))
+        photo = photo.convert("RGB").convert(self.mode)
         scale = min(self.width / photo.width, self.height / photo.height)
         size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
         resized = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -70,16 +77,20 @@ class Predictor:
         return np.asarray(canvas).reshape(self.height, self.width, -1).transpose(2, 0, 1)
 
 
-def main(model: str, photos: str, answers: str) -> None:
-    """Predict every photo below a folder, and write the answers as Parquet."""
+def main(model: str, photos: str, answers: str, workers: str = "2") -> None:
+    """Predict every photo below a folder in so many workers, and write the answers as Parquet."""
+    import ray  # pyright: ignore[reportMissingImports] - no part of the tests
+
     with open(model, "rb") as file:  # noqa: PTH123
         content = ray.put(file.read())
     data = ray.data.read_binary_files(photos, include_paths=True)
     predicted = data.map_batches(
-        Predictor, fn_constructor_args=(content,), batch_size=256, compute=ray.data.ActorPoolStrategy(size=2)
+        Predictor, fn_constructor_args=(content,), batch_size=256, compute=ray.data.ActorPoolStrategy(size=int(workers))
     )
     predicted.write_parquet(answers)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit("usage: python predict_with_ray.py MODEL.onnx PHOTOS ANSWERS [WORKERS]")
     main(*sys.argv[1:])

@@ -11,7 +11,7 @@ import torch
 
 from nin.choices import DeviceName, Precision
 from nin.errors import OptionError
-from nin.launch import processes_here
+from nin.launch import launched_processes, processes_here
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # numbers of glibc's malloc.h
 
@@ -28,6 +28,8 @@ def find_device(name: DeviceName, way_out: str = "leave device at auto") -> torc
     if name not in get_args(DeviceName):
         raise OptionError(f"device must be one of {', '.join(get_args(DeviceName))}, not {name!r}")
     here = torch.accelerator.current_accelerator(check_available=True)
+    if here is not None and here.type == "mps" and launched_processes() > 1:
+        here = None  # several processes cannot share it
     if name == "auto":
         return here if here is not None and here.type in get_args(DeviceName) else torch.device("cpu")
     if name != "cpu" and (here is None or here.type != name):

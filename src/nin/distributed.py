@@ -6,30 +6,24 @@ below in the same order.
 
 import atexit
 import contextlib
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.metadata import version
-from types import FrameType
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nin.device import usable_threads
-from nin.errors import OptionError, RunError
-from nin.launch import launched_processes, processes_here, rank_here, restarts
+from nin.choices import DeviceName
+from nin.device import find_device, usable_threads
+from nin.errors import NinError, OptionError, RunError
+from nin.launch import launched_processes, processes_here, rank_here
 
 Value = TypeVar("Value")
 
 TIMEOUT = timedelta(minutes=10)  # for the others, between two steps of a training
 PATIENCE = timedelta(days=7)  # while one of them reads data, or trains alone
-SECONDS_TO_REPORT = 3  # in which every process that still runs says so, once one does not answer
-_SIGNS = ("gloo", "nccl", "connection", "timed out", "timeout", "socket", "process group")  # in errors about the others
 
 
 # --- Who is there ---
@@ -54,8 +48,11 @@ _joined = False
 _patient: Any = None  # a process group
 
 
-def join() -> None:
+def join(device: DeviceName = "auto") -> None:
     """Join the other processes that `torchrun` has started, if there are any, and give this one its share of the cores.
+
+    Args:
+        device: on which it is going to compute.
 
     Raises:
         OptionError: there are fewer GPUs than processes.
@@ -63,21 +60,22 @@ def join() -> None:
 
     """
     global _joined, _patient
-    if _joined or launched_processes() == 1:
+    if launched_processes() == 1:
         return
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    gpus = torch.cuda.device_count() if accelerator is not None and accelerator.type == "cuda" else 0
+    torch.set_num_threads(usable_threads())
+    if _joined:
+        return
+    gpus = torch.cuda.device_count() if find_device(device).type == "cuda" else 0
     if 0 < gpus < processes_here():
         raise OptionError(
             f"{processes_here()} processes need as many GPUs, and this machine has {gpus}: lower --nproc-per-node"
         )
     if gpus:
         torch.cuda.set_device(rank_here())
-    torch.set_num_threads(usable_threads())
     try:
         if not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
-            atexit.register(_leave)
+            atexit.register(leave)
         _patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
@@ -88,7 +86,8 @@ def join() -> None:
     check_agreement("nin and PyTorch", f"nin {version('network-in-network')}, PyTorch {torch.__version__}")
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Leave the other processes."""
     with contextlib.suppress(Exception):
         dist.destroy_process_group()
 
@@ -106,8 +105,33 @@ def share(value: Value) -> Value:
 
 
 def from_main(function: Callable[[], Value]) -> Value:
-    """Return what the function returns in the main process, which alone calls it: only there may be what it reads."""
-    return share(function() if is_main() else None)  # pyright: ignore[reportReturnType] - none is of another process
+    """Return what the function returns in the main process, which alone calls it: only there may be what it reads.
+
+    Raises:
+        NinError: the function raises one; it is then raised in every process.
+
+    """
+    if processes() == 1:
+        return function()
+    answer: tuple[Any, NinError | None] = (None, None)
+    if is_main():
+        try:
+            answer = (function(), None)
+        except NinError as error:
+            answer = (None, error)
+    value, failed = share(answer)
+    if failed is not None:
+        raise failed
+    return value  # pyright: ignore[reportReturnType] - None only where the function returns it
+
+
+def share_flags(*flags: bool) -> list[bool]:
+    """Return the flags that the main process gives: quicker than `share`."""
+    if processes() == 1:
+        return list(flags)
+    values = torch.tensor(flags, dtype=torch.uint8)
+    dist.broadcast(values, 0)
+    return values.bool().tolist()
 
 
 def gather(value: Value) -> list[Value]:
@@ -134,8 +158,8 @@ def average_(values: Tensor) -> None:
         values.copy_(total(values) / processes())
 
 
-def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, most: int) -> Tensor:
-    """Return what `function` makes of images, `most` at a time; each process computes its share of the batches.
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, most: int, device: torch.device) -> Tensor:
+    """Return what `function` makes of images, `most` at a time, on `device`; each process computes some of the batches.
 
     The batches are the same for any number of processes, and so is the result, in every process.
     """
@@ -144,7 +168,6 @@ def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, most: int) 
     if processes() == 1:
         return torch.cat(mine)
     every = gather([found.cpu() for found in mine])
-    device = mine[0].device if mine else every[0][0].device
     return torch.cat([every[i % processes()][i // processes()] for i in range(len(batches))]).to(device)
 
 
@@ -170,69 +193,3 @@ def wait() -> None:
     """Wait for all processes, whatever the others do meanwhile."""
     if processes() > 1:
         dist.barrier(_patient)
-
-
-# --- When one of them ends ---
-
-
-@contextlib.contextmanager
-def naming_who_left() -> Iterator[None]:
-    """Turn the error of a process that waits in vain for another into one line that names that one.
-
-    Raises:
-        RunError: another process has ended, or does not answer.
-
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if processes() == 1 or not any(sign in str(error).lower() for sign in _SIGNS):
-            raise
-        gone = _gone()
-        who = f"rank {', '.join(map(str, gone))}" if gone else "another process"
-        raise RunError(
-            f"{who} of {processes()} has ended or does not answer; the run can be resumed (nin train --resume RUN)"
-        ) from error
-
-
-def _gone() -> list[int]:
-    """Return the ranks of the processes that do not report in time."""
-    with contextlib.suppress(Exception):
-        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = dist.TCPStore(  # pyright: ignore[reportPrivateImportUsage] - it is documented
-            host, port, is_master=False, timeout=timedelta(seconds=SECONDS_TO_REPORT)
-        )
-        store.set(f"nin/{restarts()}/{rank()}", "here")
-        time.sleep(SECONDS_TO_REPORT)
-        return [other for other in range(processes()) if not store.check([f"nin/{restarts()}/{other}"])]
-    return []
-
-
-# --- Ctrl-C ---
-
-_interrupted = False
-
-
-@contextlib.contextmanager
-def interrupted_together() -> Iterator[None]:
-    """Within the block let Ctrl-C only be noted, by `was_interrupted`: all processes have to stop at the same step."""
-    global _interrupted
-    _interrupted = False
-    if processes() == 1 or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        global _interrupted
-        _interrupted = True
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def was_interrupted() -> bool:
-    """Return whether there was a Ctrl-C within `interrupted_together`."""
-    return _interrupted

@@ -7,7 +7,8 @@ _OWN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "M
 
 def launched_processes() -> int:
     """Return how many processes `torchrun` has started; 1 without it."""
-    return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE"} <= set(os.environ) else 1
+    numbers = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    return int(os.environ["WORLD_SIZE"]) if all(number.isdecimal() for number in numbers) else 1
 
 
 def launched_rank() -> int:
@@ -17,12 +18,12 @@ def launched_rank() -> int:
 
 def processes_here() -> int:
     """Return how many of them run on this machine."""
-    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) if launched_processes() > 1 else 1
+    return max(1, int(os.environ["LOCAL_WORLD_SIZE"])) if launched_processes() > 1 else 1
 
 
 def rank_here() -> int:
     """Return which of those on this machine this one is, from 0 on."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if launched_processes() > 1 else 0
+    return int(os.environ["LOCAL_RANK"]) if launched_processes() > 1 else 0
 
 
 def restarts() -> int:

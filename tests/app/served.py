@@ -67,12 +67,12 @@ def multipart(files: Sequence[tuple[str, bytes]]) -> tuple[bytes, str]:
 
 
 @contextlib.contextmanager
-def serving(*models: str, in_this_process: bool = False) -> Iterator[Server]:
-    """Serve models by the command, in a process of its own, or in a thread of this one."""
+def serving(*models: str, in_this_process: bool = False, options: Sequence[str] = ()) -> Iterator[Server]:
+    """Serve models by the command with options, in a process of its own, or in a thread of this one."""
     if in_this_process:
         service = Guard(make_service({name: load(name) for name in models}, {}), {"localhost"})
         listening = socket.create_server(("127.0.0.1", 0))
-        run = uvicorn.Server(uvicorn.Config(service, log_level="warning"))
+        run = uvicorn.Server(uvicorn.Config(service, log_level="critical"))
         thread = threading.Thread(target=run.run, kwargs={"sockets": [listening]})
         thread.start()
         server = Server("127.0.0.1", listening.getsockname()[1])
@@ -84,7 +84,7 @@ def serving(*models: str, in_this_process: bool = False) -> Iterator[Server]:
             thread.join()
             listening.close()
         return
-    command = [*PROGRAM, "serve", *models, "--port", "0"]
+    command = [*PROGRAM, "serve", *models, "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
         assert process.stdout is not None
         try:

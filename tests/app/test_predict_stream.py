@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from app.program import ENVIRONMENT, GARMENTS, PROGRAM, Nin, start
 from PIL import Image
 
+from nin.app.answers import Answers
 from nin.inference.load import load
 
 FAST = ("--model", "fashion-mnist-fast")
@@ -27,11 +29,75 @@ def test_each_photo_is_a_line_in_order_and_a_bad_one_has_its_error(nin: Nin, tmp
     found = lines(answer.stdout)
     assert [one["photo"] for one in found] == list(map(str, [*PHOTOS, tmp_path / "broken.png", PHOTOS[0]]))
     assert answer.stderr.startswith(f"nin: {tmp_path / 'broken.png'}: ")
-    assert set(found[-2]) == {"photo", "error"}
+    assert set(found[-2]) == {"photo", "model", "error"}
     assert found[-2]["error"] == answer.stderr.removeprefix("nin: ").strip()
     [expected] = load("fashion-mnist-fast").predict(PHOTOS[0])
     assert found[0]["label"] == expected.label
     assert found[0]["probabilities"] == pytest.approx(expected.probabilities, abs=0.01)
+    assert len({one["model"] for one in found}) == 1
+
+
+def test_lines_go_to_standard_output_though_a_bar_is_on_the_terminal():
+    ours, theirs = pty.openpty()
+    answer = start("predict", "--jsonl", *FAST, GARMENTS, capture_output=False, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    assert answer.returncode == 0
+    assert [one["photo"] for one in lines(answer.stdout)] == list(map(str, PHOTOS))
+    os.close(ours)
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = [*PROGRAM, "predict", "--jsonl", *FAST, *20 * [GARMENTS]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+        ended = subprocess.run(["head", "-n", "2"], stdin=process.stdout, capture_output=True, text=True, check=True)
+        process.stdout.close()
+        assert process.wait(60) == 0
+        complained = process.stderr.read()
+    assert len(ended.stdout.splitlines()) == 2
+    assert complained == b""
+
+
+def test_names_that_cannot_be_read_are_an_error():
+    answer = start("predict", "--jsonl", *FAST, "-", preexec_fn=lambda: os.close(0))
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("nin: cannot read names from standard input: ")
+    photos = os.fsencode(PHOTOS[0]) + b"\n" + b"x" * 2_000_000
+    answer = start("predict", "--jsonl", *FAST, "-", input=photos, text=False)
+    assert answer.returncode == 2
+    assert len(lines(answer.stdout.decode())) == 1
+    assert "a name of over a million bytes" in str(answer.stderr)
+
+
+def test_the_answers_are_none_of_the_photos(nin: Nin, tmp_path: Path):
+    (tmp_path / "a.jpg").write_bytes(PHOTOS[0].read_bytes())
+    for _ in range(2):
+        answer = nin("predict", tmp_path, *FAST, "--resume", tmp_path / "answers.jsonl")
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert len(lines((tmp_path / "answers.jsonl").read_text())) == 1
+    with (tmp_path / "out.jsonl").open("wb") as out:
+        (tmp_path / "answers.jsonl").unlink()
+        assert start("predict", "--jsonl", tmp_path, *FAST, capture_output=False, stdout=out).returncode == 0
+
+
+def test_two_runs_never_write_one_file(nin: Nin, tmp_path: Path):
+    answers = tmp_path / "answers.jsonl"
+    with Answers(answers, "a model"):
+        answer = nin("predict", PHOTOS[0], *FAST, "--resume", answers)
+        assert answer.returncode == 2
+        assert f"another process writes {answers}" in answer.stderr
+    assert nin("predict", PHOTOS[0], *FAST, "--resume", answers).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["answers.jsonl"]
+
+
+def test_another_model_or_inversion_does_not_go_on(nin: Nin, tmp_path: Path):
+    answers = tmp_path / "answers.jsonl"
+    assert nin("predict", PHOTOS[0], *FAST, "--resume", answers).returncode == 0
+    before = answers.read_bytes()
+    for other in (("--model", "fashion-mnist"), (*FAST, "--invert", "no")):
+        answer = nin("predict", *PHOTOS[:2], *other, "--resume", answers)
+        assert answer.returncode == 2
+        assert "is of another model, or another --invert" in answer.stderr
+    assert answers.read_bytes() == before
 
 
 @pytest.mark.parametrize(("arguments", "end"), [(("-",), b"\n"), (("-",), b"\r\n"), (("-0",), b"\0")])
@@ -74,19 +140,24 @@ def test_a_killed_run_goes_on_to_the_same_answers(nin: Nin, tmp_path: Path):
             (one["photo"], one.get("label")) for one in lines(whole.decode())
         ]
     answer = nin(*arguments)
-    assert (answer.returncode, answer.stderr) == (2, "")  # a photo could not be read, and that was said before
+    assert answer.returncode == 2
+    assert "has 2 photos that could not be read before; remove it to try them again" in answer.stderr
+    assert answers.read_bytes() == resumed
+    answers.write_bytes(resumed + b"\0" * 100)  # as a crash of the system leaves it
+    assert nin(*arguments).returncode == 2
     assert answers.read_bytes() == resumed
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ('{"photo": "other.jpg", "label": "Bag"}\n', "line 1 is of other.jpg, and the photo there is"),
-        (json.dumps({"photo": str(PHOTOS[0]), "probabilities": {"a": 1.0}}) + "\n", "a model with other labels"),
+        ('{"photo": "other.jpg", "model": "", "label": "Bag"}\n', "line 1 is of other.jpg, and the photo there is"),
+        (json.dumps({"photo": str(PHOTOS[0]), "model": "1a"}) + "\n", "line 1 is of another model"),
+        ("my only copy, without a line feed", "line 1 is not the beginning of an answer for the photo there"),
+        ('{"a": 1}', "line 1 is not the beginning of an answer"),
         ("shopping list\n", "line 1 is no answer of nin predict --jsonl"),
         ("[1]\n", "line 1 is no answer"),
         ('{"photo": 1, "probabilities": 2}\n', "line 1 is no answer"),
-        (f'{{"photo": {json.dumps(str(PHOTOS[0]))}}}\n' * 2, "line 2 is of"),
     ],
 )
 def test_a_file_of_something_else_is_left_alone(nin: Nin, tmp_path: Path, content: str, complaint: str):

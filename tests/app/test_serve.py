@@ -1,12 +1,15 @@
 """Does the service answer programs, refuse what it must, and end cleanly?"""
 
+import asyncio
 import base64
 import io
 import json
 import signal
 import socket
+import struct
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +19,7 @@ from app.program import ENVIRONMENT, GARMENTS, PROGRAM, Nin
 from app.served import FAST, Server, multipart, serving
 from PIL import Image
 
-from nin.app.serving import guard
+from nin.app.serving import guard, service
 from nin.inference.load import load
 
 DRESS = GARMENTS / "dress.jpg"
@@ -96,8 +99,11 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_a_photo_of_too_many_pixels_is_refused(server: Server):
     file = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(file, "PNG")
-    status, answer = server.predict(("huge.png", file.getvalue()))
+    Image.new("L", (4, 4)).save(file, "PNG")
+    content = bytearray(file.getvalue())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)  # of its header
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    status, answer = server.predict(("huge.png", bytes(content)))
     assert status == 422
     assert "20000 x 20000 pixels, where 1 to 50,000,000 are read; shrink it first" in answer["detail"]
 
@@ -149,6 +155,17 @@ def test_only_requests_for_this_host_and_of_its_own_page_are_answered(
     assert status == 200 or list(answer) == ["detail"]
 
 
+def test_behind_a_proxy_its_name_is_given():
+    with serving(FAST, options=("--allow-host", "photos.example")) as behind:
+        for headers, status in (
+            ({"Host": "photos.example", "Origin": "https://photos.example"}, 200),
+            ({"Host": "127.0.0.1:8000", "Origin": "https://photos.example"}, 200),  # a proxy that does not pass it on
+            ({"Host": "127.0.0.1:8000", "Origin": "https://evil.example"}, 403),
+            ({"Host": "evil.example"}, 400),
+        ):
+            assert behind.get("/health", headers)[0] == status
+
+
 def test_every_answer_tells_browsers_to_load_nothing_from_elsewhere(server: Server):
     for path in ("/", "/page.js", "/page.css", "/health", "/nothing", "/docs", "/openapi.json"):
         with server.connect() as connection:
@@ -174,6 +191,65 @@ def test_requests_at_once_are_answered_and_a_bad_one_harms_no_other(server: Serv
     assert answers == [(422, "") if number % 5 == 0 else (200, "Dress") for number in range(100)]
 
 
+def test_what_a_client_asks_that_has_left_is_not_computed(monkeypatch: pytest.MonkeyPatch):
+    ended: list[type[BaseException] | None] = []
+    real = service.ServedModel.predict
+
+    async def slowly(self: service.ServedModel, name: str, photo: bytes, *, maps: bool) -> object:
+        try:
+            await asyncio.sleep(20)
+            return await real(self, name, photo, maps=maps)
+        except asyncio.CancelledError as error:
+            ended.append(type(error))
+            raise
+
+    monkeypatch.setattr(service.ServedModel, "predict", slowly)
+    with serving(FAST, in_this_process=True) as slow:
+        body, kind = multipart([("a.jpg", DRESS.read_bytes())] * 3)
+        with slow.connect() as connection:
+            connection.request("POST", "/api/predict", body, {"Content-Type": kind})
+            time.sleep(0.5)
+        for _ in range(100):
+            if len(ended) == 3:
+                break
+            time.sleep(0.05)
+        assert len(ended) == 3
+
+
+def test_one_bad_photo_ends_the_others_of_its_request(server: Server):
+    slow = io.BytesIO()
+    Image.effect_noise((1500, 1200), 50).save(slow, "PNG")
+    files = [("bad.png", b"hello"), *(8 * [("slow.png", slow.getvalue())])]
+    began = time.monotonic()
+    assert server.predict(("slow.png", slow.getvalue()))[0] == 200
+    one = time.monotonic() - began
+    began = time.monotonic()
+    assert server.predict(*files)[0] == 422
+    assert time.monotonic() - began < 6 * one
+
+
+def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SECONDS_TO_SEND", 0.3)
+    monkeypatch.setattr(guard, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(guard, "COUNTED", "/static-offline-docs/swagger-ui-bundle.js")
+    with serving(FAST, in_this_process=True) as served:
+        held = []
+        for _ in range(3):
+            deaf = socket.create_connection((served.host, served.port))
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.sendall(b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 4)
+            held.append(deaf)
+        statuses: list[int] = []
+        while 200 not in statuses[-1:] and len(statuses) < 100:
+            time.sleep(0.1)
+            with served.connect() as connection:
+                connection.request("GET", "/static-offline-docs/swagger-ui-bundle.js")
+                statuses.append(connection.getresponse().status)
+        assert statuses[-1] == 200
+        for deaf in held:
+            deaf.close()
+
+
 def test_a_client_that_leaves_harms_nobody(server: Server):
     for _ in range(10):
         with server.connect() as connection:
@@ -189,7 +265,8 @@ def test_a_client_that_leaves_harms_nobody(server: Server):
 def test_too_many_requests_are_told_to_come_again(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(guard, "MOST_REQUESTS", 0)
     with serving(FAST, in_this_process=True) as busy, busy.connect() as connection:
-        connection.request("GET", "/health")
+        assert busy.get("/health")[0] == 200
+        connection.request("POST", "/api/predict", "")
         response = connection.getresponse()
         assert (response.status, response.headers["retry-after"]) == (503, "1")
         assert "try again" in json.loads(response.read())["detail"]
@@ -252,6 +329,7 @@ def test_what_cannot_be_served_is_said_in_one_line(nin: Nin, monkeypatch: pytest
             ((FAST, "--host", "no.such.host.invalid"), "cannot listen on no.such.host.invalid"),
             (("resnet",), "there is no model 'resnet'"),
             ((FAST, FAST), "a model is named twice"),
+            ((FAST, "--allow-host", "photos.example:80"), "--allow-host takes a name alone"),
         ):
             answer = nin("serve", *arguments)
             assert (answer.returncode, answer.stdout) == (2, "")

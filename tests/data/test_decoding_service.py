@@ -1,6 +1,7 @@
 """Are photos decoded that come at any time, and do only the bad ones fail?"""
 
 import io
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nin.data.decoded import decoding_service
 from nin.data.decoded.decoding_service import DecodingService
 from nin.data.decoded.decoding_worker import Job
 from nin.data.photos.photo import read_photo
@@ -79,12 +81,67 @@ def test_photos_that_crash_their_decoders_never_end_the_service(tmp_path: Path, 
     service.close()
 
 
-def test_what_is_not_decoded_at_the_end_is_cancelled(monkeypatch: pytest.MonkeyPatch):
+def slow_photo() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((1500, 1200), 50).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_what_is_not_decoded_at_the_end_is_cancelled():
     service = DecodingService(JOB, workers=1)
-    futures = [service.decode(photo(0)) for _ in range(500)]
+    service.decode(photo(0)).result(30)
+    slow = slow_photo()
+    futures = [service.decode(slow) for _ in range(20)]
     service.close()
-    left = [future for future in futures if future.cancelled()]
-    assert left
-    with pytest.raises(CancelledError):
-        left[0].result()
     assert all(future.done() for future in futures)
+    assert futures[-1].cancelled()
+    with pytest.raises(CancelledError):
+        futures[-1].result()
+
+
+def test_what_nobody_wants_any_more_is_not_decoded():
+    service = DecodingService(JOB, workers=1)
+    slow = slow_photo()
+    service.decode(slow).result(30)
+    began = time.monotonic()
+    service.decode(slow).result(30)
+    one = time.monotonic() - began
+    futures = [service.decode(slow) for _ in range(30)]
+    for future in futures:
+        future.cancel()
+    began = time.monotonic()
+    service.decode(photo(0)).result(30)
+    assert time.monotonic() - began < 10 * one
+    service.close()
+
+
+def test_a_photo_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decoding_service, "PATIENCE", 0.02)
+    service = DecodingService(JOB, workers=1)
+    found = [service.decode(one) for one in (slow_photo(), photo(0))]
+    assert found[0].result(30).reason == "it takes over 0.02 s to decode; save it again as PNG"
+    assert found[1].result(30).image is not None
+    service.close()
+
+
+def test_the_service_goes_on_after_a_moment_without_threads(monkeypatch: pytest.MonkeyPatch):
+    real = decoding_service.Workers
+
+    def none(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(decoding_service, "Workers", none)
+    service = DecodingService(JOB, workers=1)
+    failing = service.decode(photo(0))
+    with pytest.raises(DataError, match="can't start new thread"):
+        failing.result(30)
+    monkeypatch.setattr(decoding_service, "Workers", real)
+    for _ in range(100):
+        try:
+            assert service.decode(photo(0)).result(30).image is not None
+            break
+        except DataError:
+            time.sleep(0.1)
+    else:
+        raise AssertionError("it does not recover")
+    service.close()

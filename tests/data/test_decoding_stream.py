@@ -45,10 +45,11 @@ def streamed(photos: Iterator[Path] | list[Path], job: Job = JOB, workers: int =
     return [one for ready in decode_stream(photos, job, workers) for one in ready]
 
 
-@pytest.fixture(params=["here", "workers"])
+@pytest.fixture(params=["here", "workers", "workers after the first"])
 def by_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers decode from the first photo on, or none at all."""
-    monkeypatch.setattr(decoding_stream, "_SECONDS_ALONE", float("inf") if request.param == "here" else -1.0)
+    """Let workers decode from the first photo on, or after it, or none at all."""
+    alone = {"here": float("inf"), "workers": -1.0, "workers after the first": 1e-9}[request.param]
+    monkeypatch.setattr(decoding_stream, "_SECONDS_ALONE", alone)
 
 
 @pytest.mark.usefixtures("by_workers")
@@ -124,14 +125,23 @@ def test_only_so_many_photos_are_on_their_way(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.usefixtures("by_workers")
 def test_what_goes_wrong_while_names_are_read_is_raised_after_the_photos_before(tmp_path: Path):
+    slow = tmp_path / "slow.png"
+    Image.effect_noise((2000, 1500), 50).save(slow)
+
     def broken() -> Iterator[Path]:
+        yield slow
         yield write_photo(tmp_path / "a", 0)
         raise FileError("the list ends in the middle")
 
-    found = decode_stream(broken(), JOB, 2)
-    assert [path.name for path, _ in next(found)] == ["a"]
+    found: list[str] = []
+
+    def use_all() -> None:
+        for ready in decode_stream(broken(), JOB, 2):
+            found.extend(path.name for path, _ in ready)
+
     with pytest.raises(FileError, match="ends in the middle"):
-        list(found)
+        use_all()
+    assert found == ["slow.png", "a"]
 
 
 def children() -> list[str]:
@@ -201,6 +211,17 @@ def test_a_chunk_of_large_photos_is_small():
         feed.put(bytes(5_000_000))
     assert feed.take(100) == (0, 2 * [bytes(5_000_000)])
     assert feed.take(100) == (2, [bytes(5_000_000)])
+
+
+def test_a_photo_that_nobody_wants_any_more_takes_no_time():
+    feed = Feed(takers=1)
+    for number in range(3):
+        feed.put(bytes([number]))
+    assert feed.take(1) == (0, [b"\0"])
+    for number in range(3):
+        feed.drop(number)
+    assert feed.take(5) == (1, [b"", b""])
+    feed.drop(2)
 
 
 def test_whoever_waits_is_told_of_the_end():

@@ -4,6 +4,7 @@ torchrun --nproc-per-node 2 -- two_processes.py FOLDER
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,22 +14,23 @@ from torch import nn
 from training.alike import ODD, WITH_BATCH_NORM, logits_of_all, network, train
 
 from nin import distributed
+from nin.data.images import Splits
 from nin.errors import NinError
-from nin.training.events import State
+from nin.training.events import State, Validation
 from nin.training.fit import Training
 from nin.training.plan import resolve
 
 
-def complaint(action: object) -> str:
+def complaint(action: Callable[[], object]) -> str:
     """Return what an action complains of."""
     try:
-        action()  # pyright: ignore[reportCallIssue]
+        action()
     except NinError as error:
         return str(error)
     return ""
 
 
-def resumed(splits: object) -> tuple[nn.Module, nn.Module]:
+def resumed(splits: Splits) -> tuple[nn.Module, nn.Module]:
     """Return a network that was trained through, and one whose training was resumed from the middle of an interval."""
     through = train(WITH_BATCH_NORM, splits, dropout=True)
     states: list[State] = []
@@ -40,9 +42,7 @@ def resumed(splits: object) -> tuple[nn.Module, nn.Module]:
             states.append(training.state())
             break
     [state] = states
-    if not distributed.is_main():  # as if it had been read from the disk of the first
-        begun = network(dropout=True)
-    state = distributed.share(state)
+    state = distributed.share(state)  # as if it had been read from the disk of the first
     again = Training(network(dropout=True), splits.train, splits.validation, plan, state)
     list(again.fit())
     return through.network, again.network
@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
         torch.save(found, folder / "found.pt")
 
 
-def vars_of(validation: object) -> dict[str, float]:
+def vars_of(validation: Validation) -> dict[str, float]:
     """Return the figures of a validation."""
     names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
     return {name: getattr(validation, name) for name in names}

@@ -15,18 +15,20 @@ from nin.app.options import Compare
 from nin.data.load import NAMED
 from nin.distributed import is_main, join
 from nin.networks.registry import NETWORKS
-from nin.runs.comparing.cell import Cell, Outcome, Progress, Settings
+from nin.runs.comparing.cell import Cell, Outcome, Outcomes, Progress, Settings
 from nin.runs.comparing.compare import Watcher, compare, read_outcomes
 from nin.runs.comparing.comparison_page import write_page
 from nin.runs.comparing.plan import Plan
 from nin.runs.comparing.table import TARGET, Row, mean_and_interval, rows_of
 from nin.runs.environment import machine
 from nin.runs.train import MINUTES
+from nin.stopping import naming_who_left
 from nin.text import duration
 
 FOLDER = Path("runs/comparison")
 
 
+@naming_who_left()
 def main(options: Compare) -> int:
     """Compare networks, and print the table and where the page is; return 1 if not one could be trained."""
     minutes = MINUTES if options.minutes is None and options.epochs is None else options.minutes
@@ -34,24 +36,30 @@ def main(options: Compare) -> int:
     source = os.path.abspath(options.data) if is_path else options.data  # noqa: PTH100
     settings = Settings(source, minutes, options.epochs, options.size, options.augmentation)
     plan = Plan(options.networks or tuple(NETWORKS), options.seeds, options.learning_rates, options.batch_norm)
+    join("cpu")  # the trainings themselves are processes of their own
     folder, environment = options.out or FOLDER, machine(shlex.join(["nin", *sys.argv[1:]]))
 
     def keep(outcome: Outcome) -> None:
         """Show what came of a training, and write the page with it."""
         display.end(outcome)
         if is_main():
-            write_page(folder, settings, read_outcomes(folder), environment)
+            write_page(folder, settings, in_order(read_outcomes(folder), plan), environment)
 
-    join()
     with Display(settings) as display:
         compare(plan, settings, folder, Watcher(display.begin, display.advance, keep))
-    outcomes = read_outcomes(folder)
+    outcomes = in_order(read_outcomes(folder), plan)
     if not is_main():
         return 0
     page = write_page(folder, settings, outcomes, environment)
     _print_rows(rows_of(outcomes))
     print(f"page {page}")
     return 0 if any(outcome.trained for outcome in outcomes.values()) else 1
+
+
+def in_order(outcomes: Outcomes, plan: Plan) -> Outcomes:
+    """Return what came of the cells with the networks in the order of the plan, and those of earlier ones behind."""
+    place = {network: number for number, network in enumerate(plan.networks)}
+    return dict(sorted(outcomes.items(), key=lambda item: place.get(item[0].network, len(place))))
 
 
 def _print_rows(rows: list[Row]) -> None:

@@ -131,6 +131,7 @@ def live_bar(console: Console, *more: progress.ProgressColumn) -> progress.Progr
         console=console,
         disable=not console.is_terminal or console.is_dumb_terminal,
         transient=True,
+        redirect_stdout=False,  # results that are printed while the bar is there are not its own
     )
 
 

@@ -1,38 +1,55 @@
 """How is `nin evaluate` carried out? Prints how good a model is on labelled images."""
 
 import json
+from contextlib import nullcontext
 
 from rich.table import Table
 from rich.text import Text
 
 from nin.app.console import Progress, print_table
 from nin.app.options import Evaluate
+from nin.data.images import LabelledImages
 from nin.data.progress import no_progress
-from nin.distributed import is_main, join, naming_who_left, one_by_one
+from nin.distributed import check_agreement, from_main, is_main, join, one_by_one, processes, wait
 from nin.files import write, write_json
 from nin.inference.classifier import Classifier
-from nin.inference.load import load
+from nin.inference.load import hash_of, load
 from nin.metrics import Evaluation, classes_to_list
 from nin.runs.evaluate import BATCH, evaluate, images_per_second
 from nin.runs.folder import new_folder, refuse_existing
 from nin.runs.held_out import images_to_evaluate
+from nin.runs.split_record import fingerprint
+from nin.stopping import naming_who_left
 from nin.text import printable
 
 
+@naming_who_left()
 def main(options: Evaluate) -> int:
     """Evaluate a model on images, print the result and, with --out, write it with its figures."""
-    join()
-    if options.out is not None and is_main():
-        refuse_existing(options.out)
+    join(options.device)
+    if (out := options.out) is not None:
+        from_main(lambda: refuse_existing(out))
     classifier = load(options.model, device=options.device)
-    with one_by_one(), Progress(stderr=True) as progress:
-        on_progress = progress.read if is_main() else no_progress
+    with one_by_one(), Progress(stderr=True) if is_main() else nullcontext() as progress:
+        on_progress = no_progress if progress is None else progress.read
         name, split, images = images_to_evaluate(options.source, options.model, classifier.config, on_progress)
     name = printable(name)
-    with naming_who_left():
-        evaluation = evaluate(classifier, images)
+    if processes() > 1:
+        check_agreement("images", fingerprint({split: images}))
+        check_agreement("models", hash_of(classifier))
+    evaluation = evaluate(classifier, images)
     if not is_main():
+        wait()  # for what the main process writes
         return 0
+    code = _show(options, classifier, name, split, images, evaluation)
+    wait()
+    return code
+
+
+def _show(
+    options: Evaluate, classifier: Classifier, name: str, split: str, images: LabelledImages, evaluation: Evaluation
+) -> int:
+    """Print an evaluation and, with --out, write it with its figures."""
     speed = images_per_second(classifier, images.images)
     values = (
         {"data": name, "split": split}

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+import stat
+import sys
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +22,7 @@ from nin.data.photos.find_photos import find_photos
 from nin.errors import OptionError, PhotoError
 from nin.files import write
 from nin.inference.classifier import Classifier, Prediction
-from nin.inference.load import load
+from nin.inference.load import hash_of, load
 from nin.text import printable
 
 TOP = 3  # labels shown per photo
@@ -75,7 +77,9 @@ def _count(options: Predict) -> int:
     return 0 if options.nul or Path("-") in options.photos else sum(1 for _ in _photos(options))
 
 
-def _answers(options: Predict, classifier: Classifier, photos: Iterator[Path], done: int = 0) -> Iterator[Answer]:
+def _answers(
+    options: Predict, classifier: Classifier, photos: Iterator[Path], done: int = 0
+) -> Generator[Answer, None, None]:
     """Yield each photo's answer, say on stderr why some have none, and show how far they are."""
     with Progress(stderr=True) as progress:
         total = 0 if progress.bar.disable else _count(options)  # which takes time that only a bar is worth
@@ -90,21 +94,42 @@ def _answers(options: Predict, classifier: Classifier, photos: Iterator[Path], d
 def _stream(options: Predict, classifier: Classifier) -> Found:
     """Write a line of JSON for each photo as soon as it is predicted."""
     explained: list[Path] = []
+    model = {"model": hash_of(classifier)[:16] + ("" if options.invert == "auto" else f", invert {options.invert}")}
     photos, done, bad = _photos(options), 0, 0
     with contextlib.ExitStack() as stack:
         if options.resume is not None:
-            kept = stack.enter_context(Answers(options.resume, classifier.labels))
-            kept.skip(photos)
+            kept = stack.enter_context(Answers(options.resume, model["model"]))
+            photos = kept.skip(photo for photo in photos if not kept.is_same(photo))
             done, bad, write = kept.count, kept.errors, kept.write
+            if bad:
+                complain(
+                    f"{options.resume} has {bad} photos that could not be read before; remove it to try them again"
+                )
         else:
-            write = _print_line
+            photos, write = _without_stdout(photos), _print_line
         good = done - bad
-        for photo, answer in _answers(options, classifier, photos, done):
-            write(_plain(photo, answer))
+        answers = stack.enter_context(contextlib.closing(_answers(options, classifier, photos, done)))
+        for photo, answer in answers:
+            plain = _plain(photo, answer)
+            write({"photo": plain.pop("photo")} | model | plain)
             good, bad = (good + 1, bad) if isinstance(answer, Prediction) else (good, bad + 1)
             if isinstance(answer, Prediction) and len(explained) < EXPLAINED:
                 explained.append(photo)
     return Found(explained, good, bad)
+
+
+def _without_stdout(photos: Iterator[Path]) -> Iterator[Path]:
+    """Yield the photos, without the file that standard output goes to, if it lies among them."""
+    try:
+        own = os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):  # there is none, or it is no file
+        yield from photos
+        return
+    for photo in photos:
+        with contextlib.suppress(OSError, ValueError):
+            if stat.S_ISREG(own.st_mode) and os.path.samestat(own, photo.stat()):
+                continue
+        yield photo
 
 
 def _print_all(options: Predict, classifier: Classifier) -> Found:

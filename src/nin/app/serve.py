@@ -12,7 +12,7 @@ from nin.inference.load import load
 PACKAGES = ("fastapi", "fastapi_offline", "uvicorn", "python_multipart")
 MODELS = ("fashion-mnist", "fashion-mnist-fast", "cifar10")
 SECONDS_TO_END = 30  # for requests that are under way at Ctrl-C
-CONNECTIONS = 1000  # at once
+CONNECTIONS = 1000  # at once, where the system lets a process have twice as many files open
 
 
 def main(options: Serve) -> int:
@@ -26,17 +26,20 @@ def main(options: Serve) -> int:
     names = options.models or MODELS
     if len(set(names)) < len(names):
         raise OptionError("a model is named twice: name each once")
-    classifiers = {name: load(name, device=options.device) for name in names}
-    service = make_service(classifiers, {name: _card(name) for name in names})
-    guarded = Guard(service, {"localhost", *(name.lower() for name in (*options.allow_host, options.host))})
+    for name in options.allow_host:
+        if ":" in name or "/" in name:
+            raise OptionError(f"--allow-host takes a name alone, such as photos.example, not {name}")
     with _listen(options.host, options.port) as listening:
+        classifiers = {name: load(name, device=options.device) for name in names}
+        service = make_service(classifiers, {name: _card(name) for name in names})
+        guarded = Guard(service, {"localhost", options.host.lower()}, [name.lower() for name in options.allow_host])
         config = uvicorn.Config(
             guarded,
             log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=_connections(),
             timeout_graceful_shutdown=SECONDS_TO_END,
         )
         print(f"{_address(options.host, listening)}  {', '.join(names)}; Ctrl-C ends it", flush=True)
@@ -59,8 +62,18 @@ def _require_packages() -> None:
 def _card(name: str) -> str:
     """Return the model card of a model, empty where it has none."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        return (find_model(name) / "README.md").read_text()
+        return (find_model(name) / "README.md").read_text("utf-8")
     return ""
+
+
+def _connections() -> int:
+    """Return how many connections there may be at once."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return CONNECTIONS
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, files // 2))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,18 +30,28 @@ def names_on_stdin(*, end: bytes) -> Iterator[Path]:
     """Yield the names on stdin as they come, each ended by a line feed or NUL; the last may lack it.
 
     Raises:
-        FileError: a name is too long to be one.
+        FileError: they cannot be read, or one is too long to be a name.
 
     """
     left = b""
-    # Unbuffered: a thread that waits in sys.stdin when the program ends would make Python abort.
-    with open(0, "rb", buffering=0, closefd=False) as stdin:
-        while content := stdin.read(2**16):
-            *names, left = (left + content).split(end)
-            if len(left) > _LONGEST_NAME:
-                raise FileError("standard input has a name of over a million bytes: is it a list of names?")
-            yield from _paths(names, end)
+    while content := _read_stdin():
+        *names, left = (left + content).split(end)
+        if len(left) > _LONGEST_NAME:
+            raise FileError("standard input has a name of over a million bytes: is it a list of names?")
+        yield from _paths(names, end)
     yield from _paths([left], end)
+
+
+def _read_stdin() -> bytes:
+    """Return what is there to read, waiting for some; nothing at the end. Raises FileError."""
+    while True:
+        try:
+            # Unbuffered: a thread that waits in sys.stdin when the program ends would make Python abort.
+            return os.read(0, 2**16)
+        except BlockingIOError:
+            time.sleep(0.05)
+        except OSError as error:
+            raise FileError(f"cannot read names from standard input: {error.strerror}; give it some") from error
 
 
 def _paths(names: list[bytes], end: bytes) -> Iterator[Path]:

@@ -131,8 +131,10 @@ class Classifier:
                 good = [(torch.from_numpy(one.image)[None], one.inverted) for _, one in ready if one.image is not None]
                 predictions = iter(self._predictions(good) if good else [])
                 for path, one in ready:
-                    error = PhotoError(f"{printable(str(path))}: {one.reason}")
-                    yield path, error if one.image is None else next(predictions)
+                    if one.image is None:
+                        yield path, PhotoError(f"{printable(str(path))}: {one.reason}")
+                    else:
+                        yield path, next(predictions)
 
     def probabilities(self, inputs: Any) -> Float[Tensor, "images classes"]:
         """Return the probability of each label for each input, (images, classes). Raises what `predict` does."""

@@ -1,5 +1,6 @@
 """How is a classifier loaded? By a model's name or folder, on a device."""
 
+import hashlib
 import os
 
 from nin.choices import DeviceName, Precision
@@ -47,3 +48,11 @@ def load(
             f"the network of {os.fspath(model)} is {config.architecture}, not {network}; leave network out"
         )
     return Classifier(built, config, device=where, precision=precision)
+
+
+def hash_of(classifier: Classifier) -> str:
+    """Return a hash of a model: of its weights and its config."""
+    digest = hashlib.sha256(repr(classifier.config).encode(errors="surrogateescape"))
+    for tensor in classifier.network.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -32,7 +32,7 @@ def compute_logits(
         return next(forward_batches(network, [batch], preprocessing, device, precision))
 
     with evaluating(network):
-        return in_batches(compute, images, images_per_batch(preprocessing.size))
+        return in_batches(compute, images, images_per_batch(preprocessing.size), device)
 
 
 def forward_batches(

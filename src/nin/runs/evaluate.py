@@ -31,6 +31,7 @@ def evaluate(classifier: Classifier, images: LabelledImages) -> Evaluation:
     """Evaluate a classifier on labelled images, in float32, with its temperature.
 
     The classes are matched by name: the images' may come in another order than the classifier's, and be fewer.
+    Processes that `torchrun` has started, and that have joined as in `nin.train`, divide the images: all must call it.
 
     Raises:
         OptionError: something else than these was given.
@@ -50,7 +51,7 @@ def evaluate(classifier: Classifier, images: LabelledImages) -> Evaluation:
 def logits_of(classifier: Classifier, images: Tensor) -> Tensor:
     """Return the logits of images, (images, classes); several processes divide them, and each returns all."""
     most = images_per_batch(max(classifier.config.preprocessing.size, *images.shape[2:]))
-    return in_batches(classifier.logits, images, most)
+    return in_batches(classifier.logits, images, most, torch.device("cpu"))
 
 
 def with_names(images: LabelledImages, names: tuple[str, ...]) -> LabelledImages:

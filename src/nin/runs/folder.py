@@ -111,7 +111,12 @@ def run_of_launch(named: Path | None) -> Path | None:
 
 def _this_launch() -> str:
     """Return what one launch alone has: the machine, and the process of `torchrun`, which starts all others."""
-    return f"{socket.gethostname()} {os.getppid()} {os.environ.get('TORCHELASTIC_RUN_ID')}"
+    launcher = os.getppid()
+    try:  # when it was started: in a container its number is the same every day
+        started = Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        started = ""
+    return f"{socket.gethostname()} {launcher} {started} {os.environ.get('TORCHELASTIC_RUN_ID')}"
 
 
 # --- The state to resume from ---

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nin.data.images import Splits
 from nin.device import find_device, pytorch_defaults, usable_threads
-from nin.distributed import check_agreement, interrupted_together, is_main, naming_who_left, processes, share
+from nin.distributed import from_main, is_main, share, wait
 from nin.errors import OptionError
 from nin.files import read_json, write, write_json, write_json_lines
 from nin.inference.classifier import Classifier
@@ -28,9 +28,10 @@ from nin.runs.evaluate import evaluate, logits_of
 from nin.runs.figures import run_figures
 from nin.runs.report import write_report
 from nin.runs.result import Ended, Result
-from nin.runs.split_record import fingerprint, write_record
+from nin.runs.split_record import write_record
+from nin.stopping import interrupted_together, naming_who_left
 from nin.text import printable
-from nin.training.data_parallel import average_buffers
+from nin.training.data_parallel import average_buffers, check_processes
 from nin.training.events import Event, Revision, State, Trouble, Validation
 from nin.training.fit import Revise, Training, keep_plan
 from nin.training.network import final_layers, final_network, initial_network
@@ -42,6 +43,7 @@ def no_op(*arguments: object) -> None:
 
 
 @pytorch_defaults()
+@naming_who_left()
 def run_plan(
     plan: Plan,
     data: Splits,
@@ -82,16 +84,13 @@ def run_plan(
     """
     config = model_config(plan, data)
     find_device(plan.device)
-    check_agreement("images", fingerprint(data) if processes() > 1 else "")
+    check_processes(plan)
+    plan = share(plan)
     torch.set_num_threads(min(plan.threads, usable_threads()))
-    if not resume and is_main():
-        folder = run_folder.new_folder(folder)
-        run_folder.note_launch(folder)
-        write_json(folder / "plan.json", plan)
-        write_record(folder, data)
-    folder = share(folder)
+    if not resume:
+        folder = from_main(lambda: _new_folder(folder, plan, data))
     assert folder is not None, "a run to resume has a folder"
-    with naming_who_left(), run_folder.lock(folder) if is_main() else nullcontext():
+    with run_folder.lock(folder) if is_main() else nullcontext():
         if is_main():
             run_folder.remove_leftovers(folder)
             if not (folder / "environment.json").exists():
@@ -102,7 +101,18 @@ def run_plan(
             on_start(training, folder)
         ended = _follow(training, folder, revise, on_event)
         torch.set_num_threads(min(training.plan.threads_at(max(0, training.step - 1)), usable_threads()))
-        return _finish(training, data, config, folder, ended)
+        result = _finish(training, data, config, folder, ended)
+        wait()  # for the report, which the main process writes: torchrun ends all processes when the first fails
+        return result
+
+
+def _new_folder(folder: Path | None, plan: Plan, data: Splits) -> Path:
+    """Make the run folder, with all that is known before the first step."""
+    folder = run_folder.new_folder(folder)
+    write_json(folder / "plan.json", plan)
+    write_record(folder, data)
+    run_folder.note_launch(folder)
+    return folder
 
 
 def model_config(plan: Plan, data: Splits) -> Config:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from nin.choices import Part
-from nin.data.images import Splits
+from nin.data.images import LabelledImages, Splits
 from nin.data.load import NAMED, load_dataset
 from nin.data.photos.preparation import Preparation
 from nin.data.progress import Progress, no_progress
@@ -60,7 +60,7 @@ class SplitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             cut=dict(origin.cut),
             seed=origin.seed,
             held_out={name: parts[name].keys.tolist() for name in origin.cut},
-            fingerprint=fingerprint(splits),
+            fingerprint=fingerprint(splits.parts()),
         )
 
 
@@ -92,7 +92,7 @@ def load_again(record: SplitRecord, source: Any = None, on_progress: Progress = 
     if source is None:
         raise RunError("the run's images were in memory, or their path was not recorded: give them as the source again")
     splits = load_like(record, source, on_progress)
-    if fingerprint(splits) != record.fingerprint:
+    if fingerprint(splits.parts()) != record.fingerprint:
         before = {(name, key) for name, keys in record.held_out.items() for key in keys}
         now = {(name, key) for name in splits.origin.cut for key in splits.parts()[name].keys.tolist()}
         counts: dict[Part, int] = {name: len(part) for name, part in splits.parts().items()}
@@ -122,10 +122,10 @@ def load_like(record: SplitRecord, source: Any, on_progress: Progress = no_progr
     )
 
 
-def fingerprint(splits: Splits) -> str:
+def fingerprint(parts: Mapping[Any, LabelledImages]) -> str:
     """Return a hash of the keys and labels of all images, and of the pixels of as many as take a moment to hash."""
     digest = hashlib.sha256()
-    for name, part in splits.parts().items():
+    for name, part in parts.items():
         digest.update(f"{name} {part.names} {tuple(part.images.shape)}".encode(errors="surrogateescape"))
         digest.update("\0".join(map(str, part.keys.tolist())).encode(errors="surrogateescape"))
         digest.update(part.labels.numpy(force=True).tobytes())

@@ -18,14 +18,14 @@ from nin.data.images import Splits
 from nin.data.load import NAMED, load_dataset
 from nin.data.progress import Progress
 from nin.device import find_device
-from nin.distributed import from_main, is_main, one_by_one, wait
+from nin.distributed import check_agreement, from_main, one_by_one, processes
 from nin.errors import DataError, ModelError, OptionError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config, read_folder
 from nin.networks.registry import find_architecture
 from nin.runs.folder import read_state
 from nin.runs.run import model_config
-from nin.runs.split_record import load_again, load_like, read_record
+from nin.runs.split_record import fingerprint, load_again, load_like, read_record
 from nin.text import printable
 from nin.training.budget import Pace, measure, plan_for_minutes
 from nin.training.events import State
@@ -98,9 +98,8 @@ def new_start(
             source, size=size, fit=None if init_from else fit, validation=validation, test=test,
             preparation=preparation, channels=channels, on_progress=on_progress,
         )  # fmt: skip
-    if is_main():
-        _check(source, splits, on_findings, on_progress)
-    wait()
+    _check_same(splits)
+    from_main(lambda: _check(source, splits, on_findings, on_progress))
     if config is not None and config.in_channels != splits.train.channels:
         raise ModelError(
             f"the model {init_from} takes images of {config.in_channels} channels, and these have "
@@ -182,6 +181,7 @@ def start_again(
             splits = load_like(record, source, on_progress)
         else:
             splits = load_again(record, source, on_progress)
+    _check_same(splits)
     model_config(known, splits)
     weights = None
     if known.start is not None and state is None:
@@ -214,6 +214,12 @@ def _check(
     for finding in findings:
         if finding.severity == "error":
             raise DataError(f"{printable(splits.origin.place)}: {finding.text}")
+
+
+def _check_same(splits: Splits) -> None:
+    """Check that all processes have read the same images. Raises RunError."""
+    if processes() > 1:
+        check_agreement("images", fingerprint(splits.parts()))
 
 
 def _read_model(model: StrPath) -> tuple[Config, Weights, Start]:

@@ -11,13 +11,14 @@ from nin.choices import Augmentation, DeviceName
 from nin.data.auditing.audit import Finding
 from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
-from nin.distributed import is_main, join, share
+from nin.distributed import check_agreement, from_main, join
 from nin.errors import OptionError
 from nin.networks.imported import import_network, is_import_path
 from nin.runs.folder import refuse_existing, run_of_launch
 from nin.runs.result import Result
 from nin.runs.run import no_op, run_plan
 from nin.runs.start import RunStart, StrPath, choose_recipe, new_start, path_of, start_again, with_changes
+from nin.stopping import naming_who_left
 from nin.training.deadline import keep_deadline
 from nin.training.events import Event
 from nin.training.fit import Revise, Training, keep_plan
@@ -29,6 +30,7 @@ MINUTES = 5.0  # the default of the recipe quick
 
 
 @pytorch_defaults()
+@naming_who_left()
 def train(
     source: Any = None,
     *,
@@ -57,7 +59,7 @@ def train(
     """Train on images of any source and leave a run folder: what `nin train` does, with the same options.
 
     Under `torchrun` all processes call it alike and train one network together; the first alone writes the run folder
-    and calls `on_start` and `on_event`, and each returns the result.
+    and calls `on_start` and `on_event`, in which nothing may wait for the others, and each returns the result.
 
     At most one of `minutes`, `epochs`, `plan` and `resume` says how long to train. Without any of them the recipe quick
     takes five minutes, and the others their own number of epochs.
@@ -105,14 +107,16 @@ def train(
     if network is not None:
         import_network(network)
     with_changes(choose_recipe(recipe, network)(epochs), changes)  # refused now, and not after the data was fetched
-    join()
+    join("auto" if device is None else device)
+    of_this_machine = {"run", "init_from", "plan", "resume"}
+    check_agreement("options", repr({name: value for name, value in given.items() if name not in of_this_machine}))
     folder = None if run is None else path_of(run)
-    begun = share(run_of_launch(folder) if is_main() else None)
+    begun = from_main(lambda: run_of_launch(folder))
     if begun is not None:  # torchrun has restarted its processes
         source, plan, resume, seed = None if isinstance(source, (str, PathLike)) else source, None, begun, None
         network = network if network is not None and is_import_path(network) else None
-    elif folder is not None and is_main():
-        refuse_existing(folder)
+    elif folder is not None:
+        from_main(lambda: refuse_existing(folder))
     if plan is not None or resume is not None:
         start = start_again(source, plan, resume, network, seed, on_progress)
     else:

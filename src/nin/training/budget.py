@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from nin.choices import Precision
 from nin.data.images import Splits
 from nin.data.preprocessing import Preprocessing
-from nin.distributed import share
+from nin.distributed import from_main, gather, processes, share
 from nin.errors import OptionError
-from nin.networks.forward import compute_logits
+from nin.networks.forward import evaluating, forward_batches
 from nin.networks.registry import build_network
 from nin.networks.summary import layers
 from nin.training.events import Step, Trouble
@@ -97,7 +97,7 @@ def measure(plan: Plan, data: Splits) -> Pace:
         OptionError: the network is dead from its first step on.
 
     """
-    counts = thread_counts(plan)
+    counts = share(thread_counts(plan))
     seconds = {threads: _step_seconds(plan, data, threads, 10 if threads == counts[0] else 3) for threads in counts}
     seconds = share(seconds)
     fastest = {threads: min(steps) for threads, steps in seconds.items()}
@@ -133,13 +133,18 @@ def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[fl
 
 
 def _seconds_per_image(network: nn.Module, images: Tensor, preprocessing: Preprocessing, precision: Precision) -> float:
-    """Time the forward pass of some images; the first of three times is warm-up."""
+    """Time the forward pass of some images, in each process; the first of three times is warm-up.
+
+    Several processes divide the images: of the slowest, the seconds are those of its share of an image.
+    """
+    device = next(network.parameters()).device
     took: list[float] = []
-    for _ in range(3):
-        started = time.perf_counter()
-        compute_logits(network, images, preprocessing, precision).sum().item()
-        took.append(time.perf_counter() - started)
-    return min(took[1:]) / len(images)
+    with evaluating(network):
+        for _ in range(3):
+            started = time.perf_counter()
+            next(forward_batches(network, [images], preprocessing, device, precision)).sum().item()
+            took.append(time.perf_counter() - started)
+    return max(gather(min(took[1:]))) / len(images) / processes()
 
 
 def plan_for_minutes(
@@ -167,11 +172,12 @@ def plan_for_minutes(
     images, deadline = len(data.train), started + 60 * minutes
     pace = measure(plan, data)
     if sizes and max(data.train.images.shape[2:]) < sizes[0]:
-        size = share(choose_size(deadline - time.monotonic(), pace, plan, images, sizes))
+        so_far = pace
+        size = from_main(lambda: choose_size(deadline - time.monotonic(), so_far, plan, images, sizes))
         if size != plan.recipe.size:
             plan = with_size(plan, size)
             pace = measure(plan, data)
-    epochs = share(fit_to_budget(minutes, started, pace, plan.recipe, images))
+    epochs = from_main(lambda: fit_to_budget(minutes, started, pace, plan.recipe, images))
     recipe = replace(recipe_for(epochs), size=plan.recipe.size)
     steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
     changes = {"recipe": recipe, "steps_per_interval": steps_per_interval, "schedule": schedule}

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nin.distributed import average_, gather, processes, rank, total, was_interrupted
+from nin.distributed import average_, gather, processes, rank, total
 from nin.errors import OptionError
 from nin.networks.imported import is_import_path
+from nin.stopping import was_interrupted
 from nin.training.plan import Plan
 
 
@@ -25,22 +26,29 @@ def distributed_module(network: nn.Module, plan: Plan) -> nn.Module:
     """Return what computes the logits in training: the network, or its wrapper that averages gradients over processes.
 
     Raises:
-        OptionError: there are more processes than images in a batch.
+        OptionError: what `check_processes` raises.
 
     """
     if processes() == 1:
         return network
-    if processes() > plan.recipe.batch_size:
-        raise OptionError(
-            f"{processes()} processes cannot share a batch of {plan.recipe.batch_size} images: start fewer processes"
-        )
+    check_processes(plan)
     # That weights lie channels-last, and DDP's buckets do not, costs a copy.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     # A network of one's own may have parameters that a step does not use.
     unused = is_import_path(plan.recipe.network)
-    with warnings.catch_warnings():  # PyTorch 2.13 has another name for it, which 2.11 does not know
+    with warnings.catch_warnings():  # PyTorch 2.13 has another name for broadcast_buffers, which 2.11 does not know
         warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=unused)
+
+
+def check_processes(plan: Plan) -> None:
+    """Check that there are images enough in a batch for each process: with batch norm two. Raises OptionError."""
+    fewest, batch = (2 if plan.recipe.batch_norm else 1) * processes(), plan.recipe.batch_size
+    if batch < fewest and processes() > 1:
+        norm = " with batch norm" if plan.recipe.batch_norm else ""
+        raise OptionError(
+            f"{processes()} processes cannot share a batch of {batch} images{norm}, which needs {fewest}: start fewer"
+        )
 
 
 class Agreed(NamedTuple):
@@ -61,7 +69,7 @@ class Agreed(NamedTuple):
 def agree(total_loss: Tensor, logits: Tensor) -> Agreed:
     """Tell the other processes this one's share of the losses, and whether it has met zeros or Ctrl-C."""
     interrupted = torch.full_like(total_loss, was_interrupted())
-    agreed = total(torch.stack([total_loss, logits.any().float(), interrupted]))
+    agreed = total(torch.stack([total_loss, logits.any().float(), interrupted]).cpu())
     return Agreed(agreed[0].item(), agreed[1], bool(agreed[2]))
 
 
@@ -81,6 +89,10 @@ def buffers_of_all(network: nn.Module) -> list[dict[str, Tensor]]:
 
 
 def restore_buffers(network: nn.Module, buffers: Sequence[dict[str, Tensor]]) -> None:
-    """Give this process the statistics that it had, where there are as many processes as there were."""
+    """Give this process the statistics that it had, or the mean of all where there are not as many as there were."""
     if len(buffers) == processes():
         network.load_state_dict(buffers[rank()], strict=False)
+    elif buffers:
+        for name, buffer in network.named_buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(torch.stack([one[name] for one in buffers]).mean(dim=0))

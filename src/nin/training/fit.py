@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nin.data.images import LabelledImages
 from nin.device import autocast, keep_freed_memory, on_device_if_it_fits, usable_threads
-from nin.distributed import is_main, processes, rank, share, total
+from nin.distributed import is_main, processes, rank, share, share_flags, total
 from nin.errors import RunError
 from nin.metrics import top1_accuracy
 from nin.networks.forward import channels_last, compute_logits
@@ -181,7 +181,7 @@ class Training:
                     _, end = revision.plan.interval_at(begin)
                     views = self._views(end)
                     yield revision
-                if share(self.clock() - saved > SECONDS_PER_STATE):
+                if share_flags(self.clock() - saved > SECONDS_PER_STATE)[0]:
                     yield self.state()
                     saved = self.clock()
             # What the receiver of the events does is not part of the training's time.
@@ -189,11 +189,10 @@ class Training:
 
     def _revise(self, revise: Revise) -> Iterator[Revision]:
         """Go on with the plan that `revise` returns; yield it if it is another one."""
-        revised = revise(self.plan, self.step, self.seconds)
-        revised = share(None if revised is self.plan else revised)
-        if revised is not None:
-            self.plan = revised
-            yield Revision(revised)
+        revised = revise(self.plan, self.step, self.seconds) if is_main() else self.plan
+        if share_flags(revised is not self.plan)[0]:
+            self.plan = share(revised)
+            yield Revision(self.plan)
 
     def _views(self, end: int) -> Iterator[Views]:
         """Yield what the steps up to `end` see."""

@@ -12,17 +12,26 @@ STALL_MARGIN = 0.01  # nats
 
 
 class Health:
-    """Watches losses and logits. `check` is given each loss and the batch's logits, in order."""
+    """Watches losses and logits: `check` is called after each step, or some steps, in order."""
 
     def __init__(self) -> None:
         self.total, self.steps = 0.0, 0  # sum of the losses of the current window, and its steps
         self.warned = False
 
-    def check(self, plan: Plan, step: int, loss: float, steps: int, logits: Tensor) -> Trouble | None:
-        """Return what is wrong after `step`, if anything is; `loss` is the mean over the last `steps`."""
+    def check(self, plan: Plan, step: int, loss: float, steps: int, alive: Tensor) -> Trouble | None:
+        """Return what is wrong after `step`, if anything is.
+
+        Args:
+            plan: of the training.
+            step: steps taken.
+            loss: mean over the last `steps`.
+            steps: see there.
+            alive: logits of the batch, or anything else that is 0 where all of them are.
+
+        """
         if not math.isfinite(loss):
             return not_finite(plan, step, loss)
-        if not logits.any():
+        if not alive.any():
             return Trouble(
                 "dead",
                 step,

@@ -1,6 +1,7 @@
 """How does a model answer many requests at once? Those that wait are put into one batch."""
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Answer:
     """What a model says of a photo.
 
     Attributes:
-        image: as the network got it before it was resized for it: uint8, (channels, side, side).
+        image: that the photo became: uint8, (channels, side, side).
         prediction: of it.
         class_maps: (classes, height, width), if they were asked for and the network has some.
 
@@ -81,10 +82,7 @@ class ServedModel:
         answer = asyncio.get_running_loop().create_future()
         self.waiting.put_nowait(_Waiting(decoded.image, maps and self.grid is not None, answer))
         prediction, class_maps = await answer
-        prediction = Prediction(
-            prediction.label, prediction.probability, prediction.probabilities, inverted=decoded.inverted
-        )
-        return Answer(decoded.image, prediction, class_maps)
+        return Answer(decoded.image, dataclasses.replace(prediction, inverted=decoded.inverted), class_maps)
 
     async def answer(self) -> None:
         """Answer what waits, batch after batch, until this task is cancelled."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import torch
 from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
@@ -16,11 +16,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
 from PIL import Image
-from pydantic import BaseModel
 
-from nin.app.serving.guard import MOST_BODY
+from nin.app.serving.schemas import PROBLEMS, ModelInfo, PredictedPhoto, Predictions
 from nin.app.serving.served_model import Answer, ServedModel
 from nin.app.serving.start_page import SCRIPT, STYLE, start_page
+from nin.data.decoded.decoding import count_workers
 from nin.data.decoded.decoding_service import DecodingService
 from nin.data.decoded.decoding_worker import Job
 from nin.data.photos.photo import MAX_BYTES
@@ -32,63 +32,10 @@ from nin.text import printable
 MOST_FILES: Final = 16  # of a request
 
 Maps = Annotated[bool, Query(description="whether to return the class maps")]
-Images = Annotated[bool, Query(description="whether to return each image as the network gets it, as a data URL")]
+Images = Annotated[bool, Query(description="whether to return the image that each photo became, as a data URL")]
 Files = Annotated[
     list[UploadFile], File(description="photos: PNG, JPEG, WebP, GIF, TIFF, BMP", min_length=1, max_length=MOST_FILES)
 ]
-
-
-class Problem(BaseModel):
-    """What was wrong, in one line."""
-
-    detail: str
-
-
-class ModelInfo(BaseModel):
-    """A model that answers.
-
-    `map_edges` are where the cells of its class maps begin and end along a side of the image, as fractions of it; null
-    for a network without class maps. Of a map's cells the highest ("max") or the mean ("avg") is the logit.
-    """
-
-    name: str
-    network: str
-    labels: list[str]
-    channels: int
-    image_size: int
-    map_edges: list[float] | None
-    pool: str | None
-
-
-class PredictedPhoto(BaseModel):
-    """What a model says of a photo."""
-
-    photo: str
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    inverted: bool
-    class_maps: dict[str, list[list[float]]] | None = None
-    image: str | None = None
-
-
-class Predictions(BaseModel):
-    """What a model says of photos, in their order, and in how many seconds."""
-
-    model: str
-    seconds: float
-    predictions: list[PredictedPhoto]
-
-
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    400: {"model": Problem, "description": "the request is damaged, or meant for another host"},
-    403: {"model": Problem, "description": "the request comes from a page of another site"},
-    404: {"model": Problem, "description": "there is no such model"},
-    408: {"model": Problem, "description": "the request took too long to arrive"},
-    413: {"model": Problem, "description": f"more than {MOST_BODY:,} bytes"},
-    422: {"model": Problem, "description": "a photo cannot be read, or a parameter is none"},
-    503: {"model": Problem, "description": "too many requests at once"},
-}
 
 
 def make_service(classifiers: Mapping[str, Classifier], cards: Mapping[str, str]) -> FastAPI:
@@ -106,11 +53,11 @@ def make_service(classifiers: Mapping[str, Classifier], cards: Mapping[str, str]
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         decoding: dict[Job, DecodingService] = {}
         with ThreadPoolExecutor(1) as executor:
-            for name, classifier in classifiers.items():
-                config = classifier.config
-                job = Job(config.preparation, config.in_channels, config.image_size)
-                decoding[job] = decoding.get(job) or DecodingService(job)
-                models[name] = ServedModel(name, classifier, decoding[job], executor)
+            jobs = {name: _job(classifier) for name, classifier in classifiers.items()}
+            workers = max(1, count_workers() // len(set(jobs.values())))
+            for name, job in jobs.items():
+                decoding[job] = decoding.get(job) or DecodingService(job, workers)
+                models[name] = ServedModel(name, classifiers[name], decoding[job], executor)
             tasks = [asyncio.create_task(model.answer()) for model in models.values()]
             try:
                 yield
@@ -132,7 +79,7 @@ def make_service(classifiers: Mapping[str, Classifier], cards: Mapping[str, str]
 
     known = Query(description="by default the first", json_schema_extra={"enum": [*classifiers, None]})
 
-    @service.post("/api/predict", responses=_PROBLEMS)
+    @service.post("/api/predict", responses=PROBLEMS)
     async def predict(
         files: Files, model: Annotated[str | None, known] = None, maps: Maps = False, images: Images = False
     ) -> Predictions:
@@ -143,17 +90,23 @@ def make_service(classifiers: Mapping[str, Classifier], cards: Mapping[str, str]
             raise HTTPException(404, f"there is no model {printable(name)!r}: name one of {', '.join(models)}")
         names = [printable(file.filename or f"file {number}") for number, file in enumerate(files, 1)]
         photos = [await file.read() for file in files]
-        asked = (models[name].predict(*one, maps=maps) for one in zip(names, photos, strict=True))
-        answers = await asyncio.gather(*asked)
+        asked = [
+            asyncio.ensure_future(models[name].predict(*one, maps=maps)) for one in zip(names, photos, strict=True)
+        ]
+        try:
+            answers = await asyncio.gather(*asked)
+        finally:
+            for one in asked:  # of a request with one bad photo, nobody waits for the others
+                one.cancel()
         found = [_predicted(*one, classifiers[name].labels, images) for one in zip(names, answers, strict=True)]
         return Predictions(model=name, seconds=time.perf_counter() - began, predictions=found)
 
-    @service.get("/api/models", responses={code: _PROBLEMS[code] for code in (400, 403, 503)})
+    @service.get("/api/models", responses={code: PROBLEMS[code] for code in (400, 403)})
     async def list_models() -> list[ModelInfo]:
         """List the models that answer."""
         return infos
 
-    @service.get("/health", responses={code: _PROBLEMS[code] for code in (400, 403, 503)})
+    @service.get("/health", responses={code: PROBLEMS[code] for code in (400, 403)})
     async def health() -> dict[str, str]:
         """Tell that the service runs."""
         return {"status": "ok"}
@@ -192,6 +145,15 @@ def _explain_errors(service: FastAPI) -> None:
     async def failed(_: Request, error: NinError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 500)
 
+    @service.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": f"the service failed ({type(error).__name__}): a fault of ours"}, 500)
+
+
+def _job(classifier: Classifier) -> Job:
+    """Return how photos are prepared for a model."""
+    return Job(classifier.config.preparation, classifier.config.in_channels, classifier.config.image_size)
+
 
 def _info(name: str, classifier: Classifier) -> ModelInfo:
     config = classifier.config
@@ -201,6 +163,7 @@ def _info(name: str, classifier: Classifier) -> ModelInfo:
         labels=list(config.labels),
         channels=config.in_channels,
         image_size=config.image_size,
+        input_size=config.preprocessing.size,
         map_edges=None,
         pool=None,
     )

@@ -13,7 +13,7 @@ const EVIDENCE = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae8
 const FOR_AND_AGAINST = ["#843400", "#d97914", "#f9cf9b", "#ffffff", "#b9d9f5", "#4c96d6", "#0b4d93"];
 
 let shown = []; // the photos whose answers are on the page, to be asked again of another model
-let latest = 0; // number of the latest question: answers to earlier ones are dropped
+let asking = new AbortController(); // ends the questions that nobody waits for any more
 
 const model = () => known.models.find((one) => one.name === element("model").value);
 const say = (text) => { element("status").textContent = text; };
@@ -22,39 +22,49 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 // --- Questions ---
 
 async function ask(photos) {
-  const number = ++latest;
+  asking.abort();
+  const { signal } = asking = new AbortController();
   const { name } = model();
   const images = photos.slice(0, MOST_PHOTOS);
   const left = photos.length - images.length;
   let answered = 0;
   shown = images;
   element("answers").replaceChildren();
+  element("answers").setAttribute("aria-busy", "true");
   for (const [index, photo] of images.entries()) {
     say(images.length > 1 ? `Photo ${index + 1} of ${images.length} …` : "One moment …");
     const began = performance.now();
     let answer;
     try {
-      answer = draw(await predict(photo, name), performance.now() - began);
+      answer = draw(await predict(photo, name, signal), performance.now() - began);
       answered += 1;
     } catch (error) {
       answer = problem(error.message);
     }
-    if (number !== latest) return;
+    if (signal.aborted) return;
     element("answers").append(answer);
   }
+  element("answers").setAttribute("aria-busy", "false");
+  if (images.length === 1 && answered === 1) return say(element("answers").querySelector("h2").textContent);
   say(`${name} answered for ${answered} of ${images.length} ${images.length === 1 ? "photo" : "photos"}.` +
     (left ? ` ${left} more were left out: ${MOST_PHOTOS} are taken at a time.` : ""));
 }
 
-async function predict(photo, name) {
+async function predict(photo, name, signal) {
   if (photo.size > known.most_bytes) {
     throw new Error(`${photo.name}: more than ${Math.floor(known.most_bytes / 1e6)} MB, the most that is read; shrink it first`);
   }
+  let content;
+  try {
+    content = await photo.arrayBuffer();
+  } catch {
+    throw new Error(`${photo.name}: it cannot be read; is it a folder, or was it changed? Choose it again.`);
+  }
   const form = new FormData();
-  form.append("files", photo, photo.name);
+  form.append("files", new Blob([content]), photo.name);
   let response;
   try {
-    response = await fetch(`/api/predict?maps=true&images=true&model=${encodeURIComponent(name)}`, { method: "POST", body: form });
+    response = await fetch(`/api/predict?maps=true&images=true&model=${encodeURIComponent(name)}`, { method: "POST", body: form, signal });
   } catch {
     throw new Error("The service does not answer. Is it still running?");
   }
@@ -110,6 +120,7 @@ function row(label, share, show) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = label;
+  button.title = `Show the class map of ${label}`;
   button.addEventListener("click", () => show(label));
   name.append(button);
   const cell = document.createElement("td");
@@ -127,13 +138,14 @@ function row(label, share, show) {
 }
 
 function caption(prediction, described, label) {
-  const size = `${described.image_size}×${described.image_size} pixels, as the network gets them` +
-    (prediction.inverted ? ", light and dark swapped" : "");
+  const side = described.image_size, input = described.input_size;
+  const size = `The photo became ${side}×${side} pixels` + (prediction.inverted ? ", light and dark swapped" : "") +
+    (input === side ? "" : `, which are resized to ${input}×${input} for the network`);
   if (!prediction.class_maps) return `${size}. ${described.network} has no class maps.`;
   const cells = described.map_edges.length - 1;
   if (cells === 1) return `${size}. The class maps of this model have one cell: they show how strong the evidence is, not where.`;
   const logit = described.pool === "max" ? "the framed, highest cell is its logit" : "the mean of its cells is its logit, and the highest is framed";
-  return `${size}; and the class map of ${label} over them: ${logit}.` + (isSigned(prediction) ? " Blue is for the class, orange against it." : "");
+  return `${size}. Beside it the class map of ${label}: ${logit}.` + (isSigned(prediction) ? " Blue is for the class, orange against it." : "");
 }
 
 const cellsOf = (map) => map.flat();

@@ -11,8 +11,10 @@ from markupsafe import Markup
 from nin.page import load_template
 
 _FILES = importlib.resources.files("nin")
-STYLE = _FILES.joinpath("page.css").read_text() + _FILES.joinpath("app/serving/start_page.css").read_text()
-SCRIPT = _FILES.joinpath("app/serving/start_page.js").read_text()
+STYLE = _FILES.joinpath("page.css").read_text("utf-8") + _FILES.joinpath("app/serving/start_page.css").read_text(
+    "utf-8"
+)
+SCRIPT = _FILES.joinpath("app/serving/start_page.js").read_text("utf-8")
 
 
 def start_page(models: Sequence[Mapping[str, Any]], cards: Mapping[str, str], most_bytes: int) -> str:

@@ -32,10 +32,18 @@ def next_size(size: int, seconds: float) -> int:
 
 
 class Workers:
-    """Programs that decode chunks, each served by a thread of this process, which only waits for it."""
+    """Programs that decode chunks, each served by a thread of this process, which only waits for it.
 
-    def __init__(self, take: Take, job: Job, count: int) -> None:
-        self._take, self._job = take, job
+    Args:
+        take: gives the photos.
+        job: how they are prepared.
+        count: how many workers.
+        patience: seconds after which a photo is given up; by default it takes as long as it takes.
+
+    """
+
+    def __init__(self, take: Take, job: Job, count: int, patience: float | None = None) -> None:
+        self._take, self._job, self._patience = take, job, patience
         self._events: queue.SimpleQueue[tuple[int, Answer] | BaseException | None] = queue.SimpleQueue()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
@@ -85,6 +93,7 @@ class Workers:
             while chunk := alone.popleft() if alone else self._take(size):
                 first, photos = chunk
                 began = time.monotonic()
+                given_up = self._give_up(worker, len(photos))
                 try:
                     send(cast(BinaryIO, worker.stdin), Chunk(first, [_encoded(photo) for photo in photos]))
                     answer = receive(cast(BinaryIO, worker.stdout), Answer)
@@ -95,12 +104,28 @@ class Workers:
                         alone.extend((first + i, [photo]) for i, photo in enumerate(photos))
                         answer = None
                     else:
-                        answer = Answer(record_without_image(FAILED), {first: self._crash(worker.returncode)})
+                        late = given_up is not None and given_up.finished.is_set()
+                        reason = f"it takes over {self._patience:g} s to decode" if late else ""
+                        reason = reason and f"{reason}; save it again as PNG"
+                        reason = reason or self._crash(worker.returncode)
+                        answer = Answer(record_without_image(FAILED), {first: reason})
                     worker = self._restart()
+                finally:
+                    if given_up is not None:
+                        given_up.cancel()
                 if answer is not None:
                     self._events.put((first, answer))
         finally:
             self._end(worker)
+
+    def _give_up(self, worker: subprocess.Popen[bytes], photos: int) -> threading.Timer | None:
+        """Return a timer that ends a worker which takes too long for so many photos."""
+        if self._patience is None:
+            return None
+        timer = threading.Timer(self._patience * photos, worker.kill)
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def _crash(self, code: int) -> str:
         """Say why a photo has no image, on which a worker ended with an exit code; DataError after too many."""

@@ -1,6 +1,7 @@
 """How are photos decoded that several threads hand in at any time? By worker programs, whatever is in them."""
 
 import threading
+import time
 from concurrent.futures import Future
 
 from nin.data.decoded.decoding import count_workers
@@ -9,6 +10,9 @@ from nin.data.decoded.decoding_source import Feed
 from nin.data.decoded.decoding_stream import StreamedPhoto, photos_of
 from nin.data.decoded.decoding_worker import Answer, Job, decode_chunk
 from nin.errors import DataError
+
+PATIENCE = 20.0  # seconds for a photo
+_SECONDS_TO_RECOVER = 0.2
 
 
 class DecodingService:
@@ -31,10 +35,13 @@ class DecodingService:
         self._thread.start()
 
     def decode(self, photo: bytes) -> Future[StreamedPhoto]:
-        """Return what becomes of the bytes of a photo's file, as a future."""
+        """Return what becomes of the bytes of a photo's file, as a future; one that is cancelled takes no time."""
         future: Future[StreamedPhoto] = Future()
         with self._lock:  # the answer must not come before it is known whose it is
-            self._futures[self._feed.put(photo)] = future
+            feed = self._feed
+            number = feed.put(photo)
+            self._futures[number] = future
+        future.add_done_callback(lambda done: feed.drop(number) if done.cancelled() else None)
         return future
 
     def close(self) -> None:
@@ -46,7 +53,7 @@ class DecodingService:
         if pool is not None:
             pool.close()
         self._thread.join()
-        for future in self._futures.values():
+        for future in list(self._futures.values()):
             future.cancel()
 
     def _serve(self) -> None:
@@ -56,16 +63,23 @@ class DecodingService:
                 if self._closed:
                     return
                 feed = self._feed
-                pool = self._pool = Workers(feed.take, self._job, self._workers)
             try:
-                for first, answer in pool.answers():
-                    self._resolve(first, answer)
-                while chunk := feed.take(1):  # where no worker can be started
-                    self._resolve(chunk[0], decode_chunk(self._job, *chunk))
-            except DataError as error:  # too many crashes, or no new worker: those who wait are told, and it goes on
+                self._decode(feed)
+            except Exception as error:  # too many crashes, no new worker or thread: who waits is told, and it goes on
                 self._fail(error)
-            finally:
-                pool.close()
+                time.sleep(_SECONDS_TO_RECOVER)
+
+    def _decode(self, feed: Feed) -> None:
+        """Decode what comes, until no more does. Raises what workers and threads raise that cannot be started."""
+        pool = self._pool = Workers(feed.take, self._job, self._workers, PATIENCE)
+        try:
+            for first, answer in pool.answers():
+                self._resolve(first, answer)
+            while chunk := feed.take(1):  # where no worker can be started
+                self._resolve(chunk[0], decode_chunk(self._job, *chunk))
+        finally:
+            feed.close()  # the pool's threads may be waiting for photos
+            pool.close()
 
     def _resolve(self, first: int, answer: Answer) -> None:
         for number, photo in enumerate(photos_of(answer, self._job), first):
@@ -74,11 +88,13 @@ class DecodingService:
             if future.set_running_or_notify_cancel():
                 future.set_result(photo)
 
-    def _fail(self, error: DataError) -> None:
+    def _fail(self, error: Exception) -> None:
         with self._lock:
+            if self._closed:
+                return
             failed, self._futures = self._futures, {}
-            self._feed.close()
             self._feed = Feed(self._workers)
+        shown = error if isinstance(error, DataError) else DataError(f"photos cannot be decoded just now ({error})")
         for future in failed.values():
             if future.set_running_or_notify_cancel():
-                future.set_exception(error)
+                future.set_exception(shown)

@@ -43,7 +43,6 @@ class Feed:
         self._takers = takers
         self._waiting: deque[Path | str | bytes] = deque()
         self._next = self._count = 0  # number of the next photo to take, and to put
-        self._failure: BaseException | None = None
         self._changed = threading.Condition()
         self.ended = False
 
@@ -60,10 +59,16 @@ class Feed:
             self._changed.notify()
             return self._count - 1
 
-    def end(self, failure: BaseException | None = None) -> None:
-        """Let no more come; `failure` is raised in whoever takes what is not there."""
+    def drop(self, number: int) -> None:
+        """Let a photo that nobody has taken yet be an empty one, which takes no time: nobody wants it any more."""
         with self._changed:
-            self.ended, self._failure = True, self._failure or failure
+            if 0 <= number - self._next < len(self._waiting):
+                self._waiting[number - self._next] = b""
+
+    def end(self) -> None:
+        """Let no more come."""
+        with self._changed:
+            self.ended = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -75,10 +80,9 @@ class Feed:
     def take(self, size: int) -> tuple[int, Photos] | None:
         """Return the number of the first, and up to `size` photos of those that wait; wait for one if there is none."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self.ended)
+            while not self._changed.wait_for(lambda: self._waiting or self.ended, timeout=0.5):
+                pass  # on Windows Ctrl-C is met only between two waits
             if not self._waiting:
-                if self._failure is not None:
-                    raise self._failure
                 return None
             share = -(-len(self._waiting) // self._takers)  # the others take, too
             taken = _fill(self._waiting.popleft() for _ in range(min(size, share)))

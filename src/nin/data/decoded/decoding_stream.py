@@ -50,12 +50,13 @@ def decode_stream(
 
     Raises:
         DataError: workers end, and no other can be started.
-        Exception: what reading `photos` raises.
+        Exception: what reading `photos` raises, after all that came before it.
 
     """
     feed = Feed(workers := workers or count_workers())
     underway: deque[Path] = deque()
     room = threading.Semaphore(max(1, min(_AHEAD, _AHEAD_BYTES // job.image_bytes)))
+    failures: list[BaseException] = []
 
     def read() -> None:
         try:
@@ -66,7 +67,7 @@ def decode_stream(
                 underway.append(photo)
                 feed.put(photo)
         except BaseException as error:
-            feed.end(error)
+            failures.append(error)
         feed.end()
 
     threading.Thread(target=read, daemon=True).start()  # not waited for: it may be waiting for somebody to type a name
@@ -75,6 +76,8 @@ def decode_stream(
             for ready in _in_order(answers, job):
                 yield [(underway.popleft(), photo) for photo in ready]
                 room.release(len(ready))
+        if failures:
+            raise failures[0]
     finally:
         feed.close()
         room.release()

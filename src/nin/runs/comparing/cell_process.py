@@ -1,6 +1,7 @@
 """How is a cell made? In a process of its own, so that its memory can be measured and no crash ends the comparison."""
 
 import contextlib
+import os
 import queue
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import torch
 
 from nin.device import usable_threads
 from nin.distributed import processes
 from nin.errors import RunError
-from nin.launch import environment_alone
+from nin.launch import environment_alone, rank_here
 from nin.runs.comparing.cell import Inference, Job, Progress, Read, Trained
 from nin.text import printable
 
@@ -40,7 +42,7 @@ def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Read | Trained
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment_alone() | ({"OMP_NUM_THREADS": str(usable_threads())} if processes() > 1 else {}),
+        env=environment_alone() | (_share_of_machine() if processes() > 1 else {}),
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -65,6 +67,15 @@ def run_job(job: Job, on_progress: Callable[[Progress], None]) -> Read | Trained
         raise RunError("its process was killed, as happens when memory runs out")
     said = f": {last}" if last else " and no error message"
     raise RunError(f"its process ended with exit code {process.returncode}{said}")
+
+
+def _share_of_machine() -> dict[str, str]:
+    """Return what lets a program use this process's share of the cores, and its GPU."""
+    share = {"OMP_NUM_THREADS": str(usable_threads())}
+    if gpus := torch.cuda.device_count():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
+        share["CUDA_VISIBLE_DEVICES"] = visible[rank_here() % gpus]
+    return share
 
 
 class _Lines:

@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from nin.choices import Augmentation, Size
-from nin.distributed import is_main, processes, rank, wait
+from nin.distributed import from_main, is_main, processes, rank, wait
 from nin.errors import FileError, NinError, OptionError, RunError
 from nin.files import read_json, remove_temporary_files, write_json
 from nin.networks.imported import source_hash
@@ -63,11 +63,9 @@ def compare(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> N
 
     """
     _check(settings)
-    if is_main():
-        _make_folder(folder)
+    from_main(lambda: _make_folder(folder))
     with lock(folder) if is_main() else nullcontext():
-        if is_main():
-            _begin(plan, settings, folder, watcher)
+        from_main(lambda: _begin(plan, settings, folder, watcher))
         wait()
         networks = plan.networks[rank() :: processes()]  # each process has its own, on its share of the cores
         if networks:
