@@ -40,9 +40,12 @@ def main(
     where = f"{machines} machines, {mbit or 'unlimited'} Mbit/s" if machines > 1 else "one machine"
     print(heading())
     print(f"{network} on {source}, batches of {batch}, {where}; each process sends {sent:,} bytes a step\n")
-    print("| processes | threads of each | images/s | ratio |\n|---|---|---|---|")
-    print(f"| 1 | {cores} | {alone:,.0f} | 1 |")
-    print(f"| {cores} | 1 | {several:,.0f} | {ratio:.2f} |")
+    updating = [median(one["updating"] for one in side) for side in zip(*found, strict=True)]
+    print(
+        "| processes | threads of each | images/s | ratio | share of the optimizer in a step |\n|---|---|---|---|---|"
+    )
+    print(f"| 1 | {cores} | {alone:,.0f} | 1 | {updating[0]:.0%} |")
+    print(f"| {machines * (cores // machines)} | 1 | {several:,.0f} | {ratio:.2f} | {updating[1]:.0%} |")
 
 
 def train(job: dict[str, object], places: list[list[str]], processes: int, threads: int) -> dict[str, float]:

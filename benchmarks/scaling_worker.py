@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
@@ -27,6 +28,14 @@ def main(folder: Path, job: dict[str, object]) -> None:
         recipe = replace(recipe, batch_size=int(str(job["batch_size"])))
     plan = resolve(recipe, splits.train, 0, torch.device("cpu"))
     training = Training(initial_network(plan), splits.train, splits.validation, plan)
+    update, updating = training.optimizer.step, list[float]()
+
+    def timed_update(factor: float) -> None:
+        began = time.perf_counter()
+        update(factor)
+        updating.append(time.perf_counter() - began)
+
+    training.optimizer.step = timed_update
     speeds: list[float] = []
     for event in training.fit():
         if isinstance(event, Step):
@@ -34,11 +43,12 @@ def main(folder: Path, job: dict[str, object]) -> None:
             if len(speeds) == job["steps"]:
                 break
     parameters = sum(parameter.numel() for parameter in training.network.parameters())
-    sent = round(
-        4 * parameters * 2 * (1 - 1 / distributed.processes())
-    )  # a ring sends each part twice, but its own once
+    # A ring sends each part of the gradients (4 bytes) twice but its own, and of the optimizer's updates once.
+    others = 1 - 1 / distributed.processes()
+    sent = round(parameters * others * (8 + (2 if plan.precision == "bfloat16" else 4)))
     if distributed.is_main():
         found = {"images_per_second": median(speeds[2:]), "batch_size": recipe.batch_size, "bytes_per_step": sent}
+        found["updating"] = median(updating[2:]) * median(speeds[2:]) / recipe.batch_size  # share of a step
         (folder / "speed.json").write_text(json.dumps(found))
 
 

@@ -6,7 +6,7 @@ below in the same order.
 
 import atexit
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from nin.choices import DeviceName
 from nin.device import find_device, usable_threads
 from nin.errors import NinError, OptionError, RunError
-from nin.launch import launched_processes, processes_here, rank_here
+from nin.launch import launched_processes, processes_here, rank_here, restarts
 
 Value = TypeVar("Value")
 
@@ -74,7 +75,11 @@ def join(device: DeviceName = "auto") -> None:
         torch.cuda.set_device(rank_here())
     try:
         if not dist.is_initialized():
-            dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
+            found, number, count = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+            # torchrun keeps one store through its restarts: without a prefix the addresses of the dead are found.
+            store = dist.PrefixStore(f"start {restarts()}", found)  # pyright: ignore[reportPrivateImportUsage]
+            backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+            dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
             atexit.register(leave)
         _patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -88,6 +93,8 @@ def join(device: DeviceName = "auto") -> None:
 
 def leave() -> None:
     """Leave the other processes."""
+    global _joined
+    _joined = False
     with contextlib.suppress(Exception):
         dist.destroy_process_group()
 
@@ -141,6 +148,22 @@ def gather(value: Value) -> list[Value]:
     values: list[Value] = [value] * processes()
     dist.all_gather_object(values, value)
     return values
+
+
+def gather_tensors(
+    mine: Sequence[Tensor], shapes: Sequence[Sequence[torch.Size]], dtype: torch.dtype, device: torch.device
+) -> list[list[Tensor]]:
+    """Return the tensors of each process, by rank, whose `shapes` and `dtype` all know."""
+    sizes = [[shape.numel() for shape in own] for own in shapes]
+    sent = torch.zeros(max(map(sum, sizes)), dtype=dtype, device=device)
+    if mine:
+        sent[: sum(sizes[rank()])] = torch.cat([one.flatten() for one in mine])
+    received = [torch.empty_like(sent) for _ in sizes]
+    dist.all_gather([one.view(torch.uint8) for one in received], sent.view(torch.uint8))  # gloo knows few dtypes
+    return [
+        [part.view(shape) for part, shape in zip(one[: sum(own)].split(own), given, strict=True)]
+        for one, own, given in zip(received, sizes, shapes, strict=True)
+    ]
 
 
 def total(values: Tensor) -> Tensor:

@@ -32,14 +32,15 @@ def naming_who_left() -> Iterator[None]:
     except RuntimeError as error:
         if processes() == 1 or not any(sign in str(error).lower() for sign in _SIGNS):
             raise
-        gone = _gone()
+        count = processes()
+        gone = _gone(rank(), count)
         who = f"rank {', '.join(map(str, gone))}" if gone else "another process"
         raise RunError(
-            f"{who} of {processes()} has ended or does not answer: start again (a training goes on with --resume)"
+            f"{who} of {count} has ended or does not answer: start again (a training goes on with --resume)"
         ) from error
 
 
-def _gone() -> list[int]:
+def _gone(own: int, count: int) -> list[int]:
     """Return the ranks of the processes that do not report in time."""
     leave()  # so that those who wait for this process wait no longer, and report too
     with contextlib.suppress(Exception):
@@ -47,9 +48,9 @@ def _gone() -> list[int]:
         store = dist.TCPStore(  # pyright: ignore[reportPrivateImportUsage] - it is documented
             host, port, is_master=False, timeout=timedelta(seconds=SECONDS_TO_REPORT)
         )
-        store.set(f"nin/{restarts()}/{rank()}", "here")
+        store.set(f"nin/{restarts()}/{own}", "here")
         time.sleep(SECONDS_TO_REPORT)
-        return [other for other in range(processes()) if not store.check([f"nin/{restarts()}/{other}"])]
+        return [other for other in range(count) if not store.check([f"nin/{restarts()}/{other}"])]
     return []
 
 

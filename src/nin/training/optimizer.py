@@ -1,7 +1,7 @@
 """How do the weights change in a step? SGD, and Muon for the weights of convolutions."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nin.choices import Precision
+from nin.distributed import gather_tensors, processes, rank
 from nin.training.recipe import Recipe
 
 QUINTIC = (3.4445, -4.775, 2.0315)  # a, b, c of a x + b x^3 + c x^5, which takes 0..1 near 1 in five iterations
@@ -82,20 +83,44 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Update the weights that have gradients."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                nesterov = weight.grad.lerp(state["momentum"], group["momentum"])
-                # (out channels, kernel height x kernel width x in channels), as channels-last memory has them.
-                rows = nesterov.permute(0, 2, 3, 1)
-                update = orthogonalise(rows.flatten(1), self.precision)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            # (out channels, kernel height, kernel width, in channels), as channels-last memory has them.
+            rows = [self._momentum(weight, group["momentum"]).permute(0, 2, 3, 1) for weight in weights]
+            updates = orthogonalise_all([one.flatten(1) for one in rows], self.precision)
+            for weight, before, update in zip(weights, rows, updates, strict=True):
                 scale = math.sqrt(max(1.0, update.shape[0] / update.shape[1]))
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(update.view(rows.shape).permute(0, 3, 1, 2), alpha=-group["lr"] * scale)
+                weight.add_(update.view(before.shape).permute(0, 3, 1, 2), alpha=-group["lr"] * scale)
+
+    def _momentum(self, weight: Tensor, momentum: float) -> Tensor:
+        """Return the weight's gradient with Nesterov momentum."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].lerp_(weight.grad, 1 - momentum)
+        return weight.grad.lerp(state["momentum"], momentum)
+
+
+def orthogonalise_all(matrices: Sequence[Tensor], precision: torch.dtype) -> list[Tensor]:
+    """Return what `orthogonalise` makes of each matrix; several processes divide them, and each returns all."""
+    owners = divide([min(matrix.shape) * matrix.numel() for matrix in matrices], processes())
+    mine = [orthogonalise(one, precision) for one, owner in zip(matrices, owners, strict=True) if owner == rank()]
+    if processes() == 1:
+        return mine
+    given = list(zip(matrices, owners, strict=True))
+    shapes = [[one.shape for one, owner in given if owner == its] for its in range(processes())]
+    theirs = [iter(found) for found in gather_tensors(mine, shapes, precision, matrices[0].device)]
+    return [next(theirs[owner]) for owner in owners]
+
+
+def divide(costs: Sequence[int], among: int) -> list[int]:
+    """Return to which of so many processes each task goes: the dearest first, each to the one that has least to do."""
+    owners, load = [0] * len(costs), [0] * among
+    for task in sorted(range(len(costs)), key=lambda task: -costs[task]):
+        owners[task] = load.index(min(load))
+        load[owners[task]] += costs[task]
+    return owners
 
 
 def orthogonalise(matrix: Float[Tensor, "rows columns"], precision: torch.dtype) -> Float[Tensor, "rows columns"]:
