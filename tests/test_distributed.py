@@ -19,7 +19,7 @@ from app.program import ENVIRONMENT, TESTS, Nin
 from PIL import Image
 from runs.small import weights
 from synthetic import small_splits
-from training.alike import ODD, WITH_BATCH_NORM, logits_of_all, network, train
+from training.alike import ODD, WITH_BATCH_NORM, evaluation_of, logits_of_all, network, train
 
 from nin.metrics import t_interval
 from nin.training import fit
@@ -51,7 +51,7 @@ def ours(stderr: str) -> list[str]:
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what two processes have found."""
     folder = tmp_path_factory.mktemp("found")
-    ended = launch(TESTS / "training" / "two_processes.py", folder)
+    ended = launch(TESTS / "training" / "two_processes.py", folder, cwd=folder)
     assert ended.returncode == 0, ended.stderr
     return torch.load(folder / "found.pt", weights_only=True)
 
@@ -100,6 +100,24 @@ def test_a_training_that_is_resumed_ends_as_if_it_had_never_stopped(found: dict[
 
 
 @pytest.mark.slow
+def test_a_divided_evaluation_is_that_of_one_process(found: dict[str, Any]):
+    one = evaluation_of(small_splits())
+    assert found["evaluation"]["images"] == one["images"] == 200
+    for name in ("accuracy", "confusion"):
+        assert found["evaluation"][name] == one[name]
+    assert found["evaluation"]["loss"] == pytest.approx(one["loss"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_what_the_first_process_refuses_all_refuse(found: dict[str, Any]):
+    assert found["taken"] == 2 * ["taken is there already: name a new folder, or remove it first"]
+    assert found["other_options"] == 2 * [
+        "rank 1 has other options than rank 0 ({'epochs': 1.0, 'seed': 1}, not {'epochs': 1.0, 'seed': 0}): make them "
+        "the same"
+    ]
+
+
+@pytest.mark.slow
 def test_processes_that_do_not_fit_are_told_so(found: dict[str, Any]):
     assert found["other_data"] == "rank 1 has other images than rank 0 (those, not these): make them the same"
     assert found["too_many"] == "2 processes cannot share a batch of 1 images, which needs 2: start fewer"
@@ -129,15 +147,6 @@ def test_two_processes_leave_one_run_folder_and_one_report(tmp_path: Path):
     for line in (r"^test accuracy ", r"^epoch 1\.00/1", r"^report "):
         assert len(re.findall(line, ended.stdout, re.MULTILINE)) == 1
     assert (result(run)["test_images"], result(run)["validation_images"]) == (40, 32)
-    command = ("evaluate", "--json", "--model", run / "model", "fashion-mnist")
-    two = launch(SMALL_PROGRAM, *command)
-    one = subprocess.run(
-        [sys.executable, SMALL_PROGRAM, *map(str, command)], capture_output=True, text=True, env=ENVIRONMENT, check=True
-    )
-    two, one = json.loads(two.stdout), json.loads(one.stdout)
-    for name in ("images", "accuracy", "confusion"):
-        assert two[name] == one[name]
-    assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
 
 
 KILLING = """

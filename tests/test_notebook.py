@@ -7,12 +7,12 @@ from pathlib import Path
 import matplotlib as mpl
 import PIL.Image
 import pytest
-from runs.small import tiny_splits
+from runs.small import blank_figures, tiny_splits
 
 from nin.data.load import NAMED
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "network-in-network.ipynb"
-SMALL = "MINUTES, EPOCHS = 0.2, 1.0"
+SMALL = "MINUTES, EPOCHS = 0.15, 0.5"
 
 
 def run_cell(source: str, names: dict[str, object]) -> object:
@@ -29,6 +29,7 @@ def test_every_cell_of_the_notebook_runs(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: tiny_splits())
+    monkeypatch.setattr("nin.runs.run.run_figures", blank_figures)  # to draw them takes most of a small run
     mpl.use("agg")
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]

@@ -3,15 +3,18 @@
 import ctypes
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import get_args
+from typing import TypeVar, get_args
 
 import torch
 
 from nin.choices import DeviceName, Precision
 from nin.errors import OptionError
 from nin.launch import launched_processes, processes_here
+
+Item = TypeVar("Item")
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # numbers of glibc's malloc.h
 
@@ -72,6 +75,37 @@ def usable_threads() -> int:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // processes_here())
+
+
+class AdaptiveThreads:
+    """Chooses with how many threads to compute on what other processes of this machine make.
+
+    With one while they are slower: a thread that shares its core with one of them keeps all others waiting. With all
+    threads once there is always something to compute on.
+    """
+
+    def __init__(self) -> None:
+        self.waited = self.computed = 0.0  # seconds, the last time
+
+    def waited_for(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield the items, and note how long each is waited for."""
+        began = time.monotonic()
+        for item in items:
+            self.waited = time.monotonic() - began
+            yield item
+            began = time.monotonic()
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Let PyTorch compute in the block with the number of threads that is best."""
+        threads, began = torch.get_num_threads(), time.monotonic()
+        if self.waited > self.computed / 10:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            self.computed = time.monotonic() - began
 
 
 def keep_freed_memory() -> None:

@@ -117,7 +117,7 @@ def test_only_so_many_photos_are_on_their_way(tmp_path: Path, monkeypatch: pytes
     with contextlib.closing(decode_stream(endless(), JOB, 2)) as found:
         for ready in found:
             used += len(ready)
-            time.sleep(0.02)
+            time.sleep(0.005)
             assert len(asked) <= used + 11  # one more waits for room
             if used > 100:
                 break

@@ -1,4 +1,4 @@
-"""Export an untrained network in every way, or in one, and compare; a program without the shape checks of the tests.
+"""Export an untrained network in every way, or every network in one; a program without the shape checks of the tests.
 
 Tracing runs our code with shapes that are not numbers, which the checks would take for wrong.
 """
@@ -16,7 +16,7 @@ from nin.inference.export import ExportedModel, export, to_onnx, to_torch
 from nin.inference.model_folder import Config
 from nin.inference.parity import onnx_runner, torch_runner
 from nin.networks.initialisation import initialise
-from nin.networks.registry import build_network
+from nin.networks.registry import NETWORKS, build_network
 
 LABELS = ("cat", "dog", "naïve", 'a "quoted" label')
 
@@ -44,16 +44,29 @@ def differences(classifier: Classifier, run: object, images: torch.Tensor) -> di
     return {name: (found[name] - expected[name]).abs().max().item() for name in found}
 
 
+def registry(folder: Path) -> None:
+    """Export every network but the one of the other tests, and print the differences of each."""
+    found: dict[str, object] = {}
+    for name in NETWORKS:
+        if name != "nin-2013":
+            classifier = classifier_of(name, max(28, NETWORKS[name].smallest_size), 1, 28)
+            images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
+            export(classifier, folder / f"{name}.onnx", images)
+            fixed = onnx_runner((folder / f"{name}.onnx").read_bytes())
+            found[name] = {f"batch of {batch}": differences(classifier, fixed, images[:batch]) for batch in (1, 5)}
+    print(json.dumps(found))
+
+
 def main() -> None:
+    if sys.argv[1] == "registry":
+        registry(Path(sys.argv[2]))
+        return
     name, size, channels, image_size, folder = sys.argv[1], *map(int, sys.argv[2:5]), Path(sys.argv[5])
     classifier = classifier_of(name, size, channels, image_size)
     images = torch.randint(0, 256, (5, channels, image_size, image_size), dtype=torch.uint8)
     export(classifier, folder / "model.onnx", images)
     fixed = onnx_runner((folder / "model.onnx").read_bytes())
     found = {f"onnx, batch of {batch}": differences(classifier, fixed, images[:batch]) for batch in (1, 5)}
-    if sys.argv[6:] == ["one"]:
-        print(json.dumps(found))
-        return
     anything = onnx_runner(to_onnx(classifier, None))
     for shape in ((image_size, image_size), (size, size), (17, 90), (200, 33)):
         others = torch.randint(0, 256, (2, channels, *shape), dtype=torch.uint8)

@@ -1,12 +1,18 @@
 """What do one process and two train, to be compared? A network of convolutions on small images."""
 
+from typing import Any
+
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
 from nin.data.images import Splits
 from nin.data.preprocessing import Preprocessing
+from nin.inference.classifier import Classifier
+from nin.inference.model_folder import Config
 from nin.networks.forward import compute_logits
+from nin.networks.lenet import LeNet
+from nin.runs.evaluate import evaluate
 from nin.training.fit import Training
 from nin.training.named_recipes import quick
 from nin.training.plan import resolve
@@ -40,3 +46,11 @@ def logits_of_all(splits: Splits) -> Tensor:
     """Return logits of more images than are computed at a time."""
     images = torch.cat(5 * [splits.train.images])[:1301]
     return compute_logits(network().eval(), images, Preprocessing(16, (0.5,), (0.3,)))
+
+
+def evaluation_of(splits: Splits) -> dict[str, Any]:
+    """Return the evaluation of an untrained model on the test images."""
+    torch.manual_seed(0)
+    config = Config("lenet", Preprocessing(28, (0.5,), (0.3,)), 28, splits.test.names)
+    classifier = Classifier(LeNet(1, 4), config, device=torch.device("cpu"), precision="float32")
+    return evaluate(classifier, splits.test).to_json()

@@ -79,7 +79,7 @@ WAVERING = {
     "slow in the second half": slow_for(0.5, 2),
     "slow in every second sixth": lambda share: SLOW if share * 6 % 2 < 1 else 1.0,
     "slow in every second sixtieth": lambda share: SLOW if share * 60 % 2 < 1 else 1.0,
-    "measured in a slow moment": lambda share: 1 / SLOW,
+    "measured in a slow moment": lambda share: 2 / SLOW,
     "always slow": slow_for(0, 2),
 }
 wavering = pytest.mark.parametrize("slowness", WAVERING.values(), ids=WAVERING.keys())
@@ -89,7 +89,7 @@ wavering = pytest.mark.parametrize("slowness", WAVERING.values(), ids=WAVERING.k
 def test_a_run_ends_in_time_with_its_learning_rate_at_nearly_nothing(
     splits: Splits, slowness: Callable[[float], float]
 ):
-    machine = Machine(slowness, budget=600.0, pace=Pace(step=0.5, validation=2.0, evaluation=6.0))
+    machine = Machine(slowness, budget=600.0, pace=Pace(step=1.0, validation=2.0, evaluation=6.0))
     training, _ = train(splits, machine)
     assert 0.9 * machine.budget < machine.now < 1.1 * machine.budget
     assert training.step == training.plan.steps
@@ -105,7 +105,7 @@ def test_a_run_ends_in_time_with_its_learning_rate_at_nearly_nothing(
 def test_two_minutes_are_not_overrun_although_the_end_may_take_eight_times_as_long(
     splits: Splits, slowness: Callable[[float], float]
 ):
-    machine = Machine(slowness)
+    machine = Machine(slowness, pace=Pace(step=0.2, validation=1.0, evaluation=3.0))
     training, _ = train(splits, machine)
     # Where the machine is slow until it is too late to train on, time is left over.
     assert 0.8 * machine.budget < machine.now < 1.1 * machine.budget

@@ -11,8 +11,9 @@ import torch
 from msgspec.structs import replace
 from synthetic import small_splits
 from torch import nn
-from training.alike import ODD, WITH_BATCH_NORM, logits_of_all, network, train
+from training.alike import ODD, WITH_BATCH_NORM, evaluation_of, logits_of_all, network, train
 
+import nin
 from nin import distributed
 from nin.data.images import Splits
 from nin.errors import NinError
@@ -67,6 +68,10 @@ def main(folder: Path) -> None:
     found["statistics"] = statistics
     rank = distributed.rank()
     found["other_data"] = complaint(lambda: distributed.check_agreement("images", "these" if rank == 0 else "those"))
+    found["evaluation"] = evaluation_of(splits)
+    Path("taken").mkdir(exist_ok=True)
+    found["taken"] = distributed.gather(complaint(lambda: nin.train(splits, epochs=1.0, run="taken")))
+    found["other_options"] = distributed.gather(complaint(lambda: nin.train(splits, epochs=1.0, seed=rank)))
     few = replace(ODD, batch_size=1)
     found["too_many"] = complaint(lambda: train(few, splits))
     if distributed.is_main():

@@ -15,7 +15,7 @@ from nin.choices import Invert, Precision
 from nin.data.decoded.decoding_stream import decode_stream
 from nin.data.decoded.decoding_worker import Job
 from nin.data.photos.preparation import prepare
-from nin.device import fastest_precision, find_device
+from nin.device import AdaptiveThreads, fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.inputs import batches, read_inputs
 from nin.inference.model_folder import Config, save_folder
@@ -123,13 +123,14 @@ class Classifier:
 
         """
         _check(invert)
-        config = self.config
-        job = Job(config.preparation, config.in_channels, config.image_size, invert=invert)
-        paths = [photos] if isinstance(photos, (str, os.PathLike)) else photos
-        with contextlib.closing(decode_stream((Path(os.fsdecode(path)) for path in paths), job)) as decoded:
-            for ready in decoded:
+        job = Job(self.config.preparation, self.config.in_channels, self.config.image_size, invert=invert)
+        paths = map(Path, map(os.fsdecode, [photos] if isinstance(photos, (str, os.PathLike)) else photos))
+        threads = AdaptiveThreads()
+        with contextlib.closing(decode_stream(paths, job)) as decoded:
+            for ready in threads.waited_for(decoded):
                 good = [(torch.from_numpy(one.image)[None], one.inverted) for _, one in ready if one.image is not None]
-                predictions = iter(self._predictions(good) if good else [])
+                with threads.computing():
+                    predictions = iter(self._predictions(good) if good else [])
                 for path, one in ready:
                     if one.image is None:
                         yield path, PhotoError(f"{printable(str(path))}: {one.reason}")

@@ -9,6 +9,7 @@ from typing import Final
 from nin.data.decoded.decoding_worker import Job
 
 _CHUNK_BYTES: Final = 8_000_000  # of images, and of photos that are given as bytes
+_MOST_TAKEN: Final = 128  # photos of a feed at a time: a good batch for a network, and not long to wait for
 
 Photos = list[Path | str | bytes]
 
@@ -85,7 +86,7 @@ class Feed:
             if not self._waiting:
                 return None
             share = -(-len(self._waiting) // self._takers)  # the others take, too
-            taken = _fill(self._waiting.popleft() for _ in range(min(size, share)))
+            taken = _fill(self._waiting.popleft() for _ in range(min(size, share, _MOST_TAKEN)))
             first = self._next
             self._next += len(taken)
         return first, taken
