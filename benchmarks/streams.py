@@ -23,7 +23,7 @@ from speed import heading
 import nin
 
 DIFFERENT = 2000  # photos; the others are links to them
-ROUNDS = 3
+ROUNDS = 2
 COMMAND = [sys.executable, "-c", "from nin.app.cli import main; main()", "predict", "--jsonl"]
 
 

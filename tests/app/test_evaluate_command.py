@@ -144,8 +144,11 @@ def test_the_large_model_of_the_package_is_as_good_as_its_card_says(fashion_mnis
 )
 def test_where_nothing_can_be_written_what_writes_nothing_works(command: str, tmp_path: Path):
     labels = load("fashion-mnist-fast").labels
-    images = any_idx(np.zeros((30, 28, 28), np.uint8))
-    contents = {"t10k-images-idx3-ubyte": images, "t10k-labels-idx1-ubyte": any_idx(np.arange(30, dtype=np.uint8) % 10)}
+    content = {
+        "images-idx3": any_idx(np.zeros((30, 28, 28), np.uint8)),
+        "labels-idx1": any_idx(np.arange(30, dtype=np.uint8) % 10),
+    }
+    contents = {f"{part}-{name}-ubyte": one for part in ("train", "t10k") for name, one in content.items()}
     folder = write_files(tmp_path, contents, suffix="")
     (folder / "classes.txt").write_text("\n".join(labels))
     read_only = """
