@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -121,6 +122,18 @@ def test_only_so_many_photos_are_on_their_way(tmp_path: Path, monkeypatch: pytes
             assert len(asked) <= used + 11  # one more waits for room
             if used > 100:
                 break
+
+
+def test_whoever_uses_photos_slowly_gets_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decoding_stream, "_SECONDS_ALONE", -1.0)
+    monkeypatch.setattr(decoding_stream, "_AHEAD", 300)
+    photo = write_photo(tmp_path / "a", 0)
+    sizes: list[int] = []
+    for ready in decode_stream(itertools.repeat(photo, 1500), JOB, 2):
+        sizes.append(len(ready))
+        time.sleep(0.002 * len(ready))
+    assert sum(sizes) == 1500
+    assert max(sizes[-8:]) > 50  # and not ever fewer
 
 
 @pytest.mark.usefixtures("by_workers")

@@ -6,7 +6,7 @@ from program_around import SETTINGS, program_around
 from torch import nn
 
 from nin.data.preprocessing import Preprocessing
-from nin.networks.forward import channels_last, compute_logits, evaluating, images_per_batch
+from nin.networks.forward import channels_last, compute_logits, evaluating, images_per_batch, regular_batches
 from nin.networks.nin import NiN
 
 PREPROCESSING = Preprocessing(67, (0.3,), (0.4,))
@@ -73,3 +73,12 @@ def test_settings_of_the_program_around_change_nothing(setting: str):
     with program_around(setting):
         found = compute_logits(network, images, PREPROCESSING)
     assert torch.equal(found, expected)
+
+
+def test_batches_of_any_number_have_few_sizes():
+    sizes: set[int] = set()
+    for count in range(300):
+        batches = list(regular_batches(range(count)))
+        assert [item for batch in batches for item in batch] == list(range(count))
+        sizes |= {len(batch) for batch in batches}
+    assert sizes == {1, 2, 4, 8, 16, 32, 64}

@@ -19,7 +19,7 @@ from nin.device import AdaptiveThreads, fastest_precision, find_device
 from nin.errors import ModelError, NinError, OptionError, PhotoError
 from nin.inference.inputs import batches, read_inputs
 from nin.inference.model_folder import Config, save_folder
-from nin.networks.forward import channels_last, evaluating, forward_batches
+from nin.networks.forward import channels_last, evaluating, forward_batches, regular_batches
 from nin.networks.registry import find_architecture
 from nin.text import printable
 
@@ -130,7 +130,7 @@ class Classifier:
             for ready in threads.waited_for(decoded):
                 good = [(torch.from_numpy(one.image)[None], one.inverted) for _, one in ready if one.image is not None]
                 with threads.computing():
-                    predictions = iter(self._predictions(good) if good else [])
+                    predictions = iter([one for part in regular_batches(good) for one in self._predictions([*part])])
                 for path, one in ready:
                     if one.image is None:
                         yield path, PhotoError(f"{printable(str(path))}: {one.reason}")

@@ -1,7 +1,8 @@
 """What are the logits of many images? The batched forward pass, in `eval` mode."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,6 +12,8 @@ from nin.choices import Precision
 from nin.data.preprocessing import Preprocessing
 from nin.device import autocast
 from nin.distributed import in_batches
+
+Item = TypeVar("Item")
 
 PIXELS_PER_BATCH = 500 * 67**2  # no part of the result, only of the memory used
 
@@ -54,6 +57,19 @@ def forward_batches(
 def images_per_batch(size: int) -> int:
     """Return how many images of `size` pixels a side, before or after resizing, to take through a network at once."""
     return max(1, min(500, PIXELS_PER_BATCH // size**2))
+
+
+def regular_batches(items: Sequence[Item], most: int = 64) -> Iterator[Sequence[Item]]:
+    """Yield items that come in any number in batches of 1, 2, 4, ... and `most`, the larger first.
+
+    oneDNN compiles each layer for every size of a batch, and keeps a thousand of these: where all sizes come, it never
+    ends compiling, and takes twice as long.
+    """
+    begin = 0
+    while begin < len(items):
+        size = min(most, 1 << ((len(items) - begin).bit_length() - 1))
+        yield items[begin : begin + size]
+        begin += size
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from nin.data.decoded.decoding_service import DecodingService
 from nin.errors import PhotoError
 from nin.inference.classifier import Classifier, Prediction
 from nin.networks.architecture import CellGrid
+from nin.networks.forward import regular_batches
 from nin.networks.registry import find_architecture
 
 MOST_IMAGES = 64  # in a batch
@@ -103,9 +104,10 @@ class ServedModel:
 
     def _compute(self, batch: Sequence[_Waiting]) -> list[tuple[Prediction, Tensor | None]]:
         """Return what the model says of the images of a batch."""
-        predictions = self.classifier.predict(_stack(batch))
-        wanted = [one for one in batch if one.maps]
-        maps = iter(self.classifier.class_maps(_stack(wanted)) if wanted else [])
+        parts = regular_batches(batch)
+        predictions = [prediction for part in parts for prediction in self.classifier.predict(_stack(part))]
+        wanted = regular_batches([one for one in batch if one.maps])
+        maps = iter([class_maps for part in wanted for class_maps in self.classifier.class_maps(_stack(part))])
         return [
             (prediction, next(maps) if one.maps else None) for one, prediction in zip(batch, predictions, strict=True)
         ]

@@ -68,6 +68,11 @@ class Workers:
             else:
                 yield event
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the next answer is there already, or the end."""
+        return not self._events.empty()
+
     def close(self) -> None:
         """End every worker and thread."""
         with self._lock:

@@ -18,6 +18,7 @@ from nin.data.decoded.decoding_worker import READ, RECORD, Answer, Job, decode_c
 _SECONDS_ALONE: Final = 0.5  # of decoding, until workers are worth their start
 _AHEAD: Final = 2048  # photos that are decoded before they are used, at most
 _AHEAD_BYTES: Final = 64_000_000  # of their images
+_TOGETHER: Final = 256  # photos that are yielded at a time, about
 
 
 class StreamedPhoto(NamedTuple):
@@ -98,21 +99,25 @@ def photos_of(answer: Answer, job: Job) -> list[StreamedPhoto]:
     return found
 
 
-def _answers(feed: Feed, job: Job, workers: int) -> Generator[tuple[int, Answer], None, None]:
-    """Yield the number of a chunk's first photo, and what became of the chunk; in any order."""
+def _answers(feed: Feed, job: Job, workers: int) -> Generator[tuple[int, Answer, bool], None, None]:
+    """Yield the number of a chunk's first photo, what became of the chunk, and whether the next is there already.
+
+    In any order.
+    """
     yield from _decode_here(feed, job, _SECONDS_ALONE)
     if feed.exhausted:
         return
     with contextlib.closing(Workers(feed.take, job, workers)) as pool:
         try:
-            yield from pool.answers()
+            for first, answer in pool.answers():
+                yield first, answer, pool.has_more
         except BaseException:
             feed.close()  # the pool's threads may be waiting for photos
             raise
     yield from _decode_here(feed, job)
 
 
-def _decode_here(feed: Feed, job: Job, seconds: float = float("inf")) -> Iterator[tuple[int, Answer]]:
+def _decode_here(feed: Feed, job: Job, seconds: float = float("inf")) -> Iterator[tuple[int, Answer, bool]]:
     """Decode chunks in this process, for so many seconds."""
     size, spent = 1, 0.0
     while spent < seconds and (chunk := feed.take(size)):
@@ -120,19 +125,25 @@ def _decode_here(feed: Feed, job: Job, seconds: float = float("inf")) -> Iterato
         answer = decode_chunk(job, *chunk)
         took = time.monotonic() - began
         size, spent = next_size(size, took), spent + took
-        yield chunk[0], answer
+        yield chunk[0], answer, False
 
 
-def _in_order(answers: Iterable[tuple[int, Answer]], job: Job) -> Iterator[list[StreamedPhoto]]:
-    """Yield the photos in order, as soon as all before them are there."""
+def _in_order(answers: Iterable[tuple[int, Answer, bool]], job: Job) -> Iterator[list[StreamedPhoto]]:
+    """Yield the photos in order, as soon as all before them are there; those that are there already together.
+
+    Whoever uses them slowly would otherwise make room for few at a time, of which few are decoded at a time.
+    """
     early: dict[int, list[StreamedPhoto]] = {}
     following = 0
-    for first, answer in answers:
+    ready: list[StreamedPhoto] = []
+    for first, answer, more in answers:
         early[first] = photos_of(answer, job)
-        ready: list[StreamedPhoto] = []
         while following in early:
             part = early.pop(following)
             following += len(part)
             ready += part
-        if ready:
+        if ready and (len(ready) >= _TOGETHER or not more):
             yield ready
+            ready = []
+    if ready:
+        yield ready
