@@ -19,6 +19,7 @@ from app.program import ENVIRONMENT, GARMENTS, PROGRAM, Nin
 from app.served import FAST, Server, multipart, serving
 from PIL import Image
 
+from nin.app.serve import _listen
 from nin.app.serving import guard, service
 from nin.inference.load import load
 
@@ -318,6 +319,13 @@ def test_ctrl_c_lets_what_is_under_way_be_answered():
             assert json.loads(response.read())["predictions"][0]["label"] == "Dress"
             assert process.wait(20) == 0
             assert process.stderr.read() == ""
+
+
+def test_answers_do_not_wait_for_acknowledgements():
+    with _listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_what_cannot_be_served_is_said_in_one_line(nin: Nin, monkeypatch: pytest.MonkeyPatch):

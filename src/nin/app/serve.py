@@ -82,7 +82,10 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OptionError(f"port must be from 0 to 65535, not {port}")
     try:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        listening = socket.create_server(address[:2], family=family, backlog=2048)
+        # Of connections, too: asyncio sets it only where a socket says that its protocol is TCP, which this does not.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise OptionError(

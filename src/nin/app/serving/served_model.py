@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from nin.data.decoded.decoding_service import DecodingService
+from nin.device import usable_threads
 from nin.errors import PhotoError
 from nin.inference.classifier import Classifier, Prediction
 from nin.networks.architecture import CellGrid
 from nin.networks.forward import regular_batches
 from nin.networks.registry import find_architecture
 
-MOST_IMAGES = 64  # in a batch
+MOST_IMAGES, FEW_IMAGES = 64, 8  # in a batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,11 @@ class ServedModel:
                     one.answer.set_result(answer)
 
     def _compute(self, batch: Sequence[_Waiting]) -> list[tuple[Prediction, Tensor | None]]:
-        """Return what the model says of the images of a batch."""
+        """Return what the model says of the images of a batch.
+
+        Of few with one thread: the cores are shared with decoders, and threads that wait for one another take longer.
+        """
+        torch.set_num_threads(1 if len(batch) < FEW_IMAGES else usable_threads())
         parts = regular_batches(batch)
         predictions = [prediction for part in parts for prediction in self.classifier.predict(_stack(part))]
         wanted = regular_batches([one for one in batch if one.maps])
