@@ -59,8 +59,10 @@ def main() -> None:
             took = median(one[form] for one in batches)
             singles = sorted(_seconds(predict, images[i : i + 1]) for i in range(SINGLES))
             print(
-                f"| {name} | {form} | {accuracy:.4f} | {BATCH / took:,.0f} | {theirs / took:.1f} | "
-                f"{1000 * median(singles):.2f} ms | {1000 * quantiles(singles, n=100)[-1]:.2f} ms |",
+                f"| {name} | {form} | {accuracy:.4f} | {BATCH / took:,.0f} | {theirs / took:.1f} | ".replace(
+                    " nan ", " – "
+                )
+                + f"{1000 * median(singles):.2f} ms | {1000 * quantiles(singles, n=100)[-1]:.2f} ms |",
                 flush=True,
             )
 

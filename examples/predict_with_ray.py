@@ -82,7 +82,7 @@ def main(model: str, photos: str, answers: str, workers: str = "2") -> None:
     import ray  # pyright: ignore[reportMissingImports] - no part of the tests
 
     with open(model, "rb") as file:  # noqa: PTH123
-        content = ray.put(file.read())
+        content = file.read()
     data = ray.data.read_binary_files(photos, include_paths=True)
     predicted = data.map_batches(
         Predictor, fn_constructor_args=(content,), batch_size=256, compute=ray.data.ActorPoolStrategy(size=int(workers))
