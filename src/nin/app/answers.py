@@ -80,10 +80,6 @@ class Answers:
         self.file.write(to_line(answer).encode())
         self.file.flush()
 
-    def is_same(self, photo: Path) -> bool:
-        """Return whether a photo is this file."""
-        return photo.name == self.path.name and photo.exists() and photo.samefile(self.path)
-
     def _check(self, line: bytes, photo: Path | None) -> None:
         where = f"{self.path}, line {self.count}"
         try:

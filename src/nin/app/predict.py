@@ -99,14 +99,14 @@ def _stream(options: Predict, classifier: Classifier) -> Found:
     with contextlib.ExitStack() as stack:
         if options.resume is not None:
             kept = stack.enter_context(Answers(options.resume, model["model"]))
-            photos = kept.skip(photo for photo in photos if not kept.is_same(photo))
+            photos = kept.skip(_without(kept.file, photos))
             done, bad, write = kept.count, kept.errors, kept.write
             if bad:
                 complain(
                     f"{options.resume} has {bad} photos that could not be read before; remove it to try them again"
                 )
         else:
-            photos, write = _without_stdout(photos), _print_line
+            photos, write = _without(sys.stdout, photos), _print_line
         good = done - bad
         answers = stack.enter_context(contextlib.closing(_answers(options, classifier, photos, done)))
         for photo, answer in answers:
@@ -118,10 +118,10 @@ def _stream(options: Predict, classifier: Classifier) -> Found:
     return Found(explained, good, bad)
 
 
-def _without_stdout(photos: Iterator[Path]) -> Iterator[Path]:
-    """Yield the photos, without the file that standard output goes to, if it lies among them."""
+def _without(written: Any, photos: Iterator[Path]) -> Iterator[Path]:
+    """Yield the photos, without the open file `written`, if it lies among them."""
     try:
-        own = os.fstat(sys.stdout.fileno())
+        own = os.fstat(written.fileno())
     except (OSError, ValueError, AttributeError):  # there is none, or it is no file
         yield from photos
         return

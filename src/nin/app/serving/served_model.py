@@ -48,16 +48,14 @@ class ServedModel:
     """A model that answers requests; used within an event loop.
 
     Args:
-        name: by which requests name it.
         classifier: the model.
         decoding: decodes photos as the model's were.
         executor: of one thread, in which all models compute.
 
     """
 
-    def __init__(self, name: str, classifier: Classifier, decoding: DecodingService, executor: Executor) -> None:
-        self.name, self.classifier = name, classifier
-        self.decoding, self.executor = decoding, executor
+    def __init__(self, classifier: Classifier, decoding: DecodingService, executor: Executor) -> None:
+        self.classifier, self.decoding, self.executor = classifier, decoding, executor
         self.waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
 
     @property

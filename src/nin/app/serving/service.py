@@ -57,7 +57,7 @@ def make_service(classifiers: Mapping[str, Classifier], cards: Mapping[str, str]
             workers = max(1, count_workers() // len(set(jobs.values())))
             for name, job in jobs.items():
                 decoding[job] = decoding.get(job) or DecodingService(job, workers)
-                models[name] = ServedModel(name, classifiers[name], decoding[job], executor)
+                models[name] = ServedModel(classifiers[name], decoding[job], executor)
             tasks = [asyncio.create_task(model.answer()) for model in models.values()]
             try:
                 yield
