@@ -115,20 +115,20 @@ def dropout(in_channels: int, num_classes: int) -> nn.Module:
     return NiN2013(in_channels, num_classes, dropout=0.5)
 
 
-def dense_head(in_channels: int, num_classes: int, size: int = 28) -> nn.Module:
+def dense_head(in_channels: int, num_classes: int) -> nn.Module:
     """Build NiN2013 with a dense layer on its 192 last channels in place of class maps and their pool."""
-    return with_dense_head(in_channels, num_classes, size, dropout=0.0)
+    return with_dense_head(in_channels, num_classes, dropout=0.0)
 
 
-def dense_head_dropout(in_channels: int, num_classes: int, size: int = 28) -> nn.Module:
+def dense_head_dropout(in_channels: int, num_classes: int) -> nn.Module:
     """Build the same with dropout of 0.5 before the dense layer, as the paper regularises it."""
-    return with_dense_head(in_channels, num_classes, size, dropout=0.5)
+    return with_dense_head(in_channels, num_classes, dropout=0.5)
 
 
-def with_dense_head(in_channels: int, num_classes: int, size: int, dropout: float) -> nn.Module:
+def with_dense_head(in_channels: int, num_classes: int, dropout: float) -> nn.Module:
     """Build NiN2013 whose last 1x1 convolution and pool are replaced by a dense layer on all cells."""
     network = NiN2013(in_channels, num_classes, dropout=0.0)
-    cells = (size + 3) // 4  # a side of the maps
+    cells = 7 if in_channels == 1 else 8  # a side of the maps of grey images of 28x28, or of colour ones of 32x32
     dense = nn.Linear(192 * cells**2, num_classes)
     return nn.Sequential(
         network.n1,

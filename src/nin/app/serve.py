@@ -1,15 +1,14 @@
 """How is `nin serve` carried out? Loads models, and answers requests until Ctrl-C."""
 
 import contextlib
-import importlib
 import socket
 
 from nin.app.options import Serve
 from nin.errors import OptionError
+from nin.extras import require
 from nin.inference.find_model import find_model
 from nin.inference.load import load
 
-PACKAGES = ("fastapi", "fastapi_offline", "uvicorn", "python_multipart")
 MODELS = ("fashion-mnist", "fashion-mnist-fast", "cifar10")
 SECONDS_TO_END = 30  # for requests that are under way at Ctrl-C
 CONNECTIONS = 1000  # at once, where the system lets a process have twice as many files open
@@ -17,7 +16,7 @@ CONNECTIONS = 1000  # at once, where the system lets a process have twice as man
 
 def main(options: Serve) -> int:
     """Serve the models until Ctrl-C, which lets the requests that are under way be answered."""
-    _require_packages()
+    require("serve", "nin serve", "fastapi", "fastapi_offline", "uvicorn", "python_multipart")
     import uvicorn
 
     from nin.app.serving.guard import Guard
@@ -46,17 +45,6 @@ def main(options: Serve) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
     return 0
-
-
-def _require_packages() -> None:
-    """Raise OptionError where a package of the extra `serve` is missing."""
-    for package in PACKAGES:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise OptionError(
-                f"nin serve needs the package {package}: pip install 'network-in-network[serve]'"
-            ) from error
 
 
 def _card(name: str) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nin.choices import Format
 from nin.data.progress import Progress, no_progress
 from nin.errors import OptionError
+from nin.extras import require
 from nin.files import write
 from nin.inference.classifier import Classifier
 from nin.inference.parity import Parity, compare, onnx_runner, quiet, torch_runner
@@ -117,7 +118,7 @@ def shape_of(images: Tensor) -> Shape:
 
 def to_onnx(classifier: Classifier, shape: Shape | None) -> bytes:
     """Return the content of an ONNX file. Raises OptionError where the packages for it are missing."""
-    require("onnx", "onnxscript", "onnxruntime")
+    require_onnx()
     module, examples, free, names = _traceable(classifier, shape)
     with quiet(), tempfile.TemporaryDirectory() as folder:
         program: Any = torch.onnx.export(
@@ -134,6 +135,11 @@ def to_onnx(classifier: Classifier, shape: Shape | None) -> bytes:
         file = Path(folder, "model.onnx")
         program.save(file)
         return file.read_bytes()
+
+
+def require_onnx() -> None:
+    """Raise OptionError where a package that export to ONNX needs is missing."""
+    require("onnx", "export to ONNX", "onnx", "onnxscript", "onnxruntime")
 
 
 def to_torch(classifier: Classifier, shape: Shape | None) -> bytes:
@@ -159,17 +165,6 @@ def metadata(classifier: Classifier, shape: Shape | None) -> dict[str, str]:
         "nin": version("network-in-network"),
         "torch": str(torch.__version__),
     }
-
-
-def require(*packages: str) -> None:
-    """Raise OptionError where a package of the extra `onnx` is missing."""
-    for package in packages:
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise OptionError(
-                f"export to ONNX needs the package {package}: pip install 'network-in-network[onnx]'"
-            ) from error
 
 
 def _traceable(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nin.data.images import LabelledImages
 from nin.errors import OptionError
-from nin.inference.export import require
+from nin.inference.export import require_onnx
 from nin.inference.parity import Run, onnx_runner
 from nin.metrics import top1_accuracy
 
@@ -76,7 +76,7 @@ def quantise(
         OptionError: the packages to do it are missing.
 
     """
-    require("onnx", "onnxruntime")
+    require_onnx()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

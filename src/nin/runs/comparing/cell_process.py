@@ -92,8 +92,14 @@ class _Lines:
         return self._last
 
     def _read(self) -> None:
-        for line in self._pipe:
+        for line in _until_closed(self._pipe):
             self._last = line.strip() or self._last
+
+
+def _until_closed(pipe: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a pipe to its end, or until another thread closes it."""
+    with contextlib.suppress(ValueError):
+        yield from pipe
 
 
 def _lines(pipe: IO[bytes]) -> Iterator[bytes]:
@@ -101,7 +107,7 @@ def _lines(pipe: IO[bytes]) -> Iterator[bytes]:
     lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in pipe:
+        for line in _until_closed(pipe):
             lines.put(line)
         lines.put(None)
 
