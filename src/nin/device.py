@@ -10,7 +10,7 @@ from typing import TypeVar, get_args
 
 import torch
 
-from nin.choices import DeviceName, Precision
+from nin.choices import DeviceName, Precision, check_choice
 from nin.errors import OptionError
 from nin.launch import launched_processes, processes_here
 
@@ -28,8 +28,7 @@ def find_device(name: DeviceName, way_out: str = "leave device at auto") -> torc
         OptionError: this machine has no such device.
 
     """
-    if name not in get_args(DeviceName):
-        raise OptionError(f"device must be one of {', '.join(get_args(DeviceName))}, not {name!r}")
+    check_choice("device", name, DeviceName)
     here = torch.accelerator.current_accelerator(check_available=True)
     if here is not None and here.type == "mps" and launched_processes() > 1:
         here = None  # several processes cannot share it

@@ -26,9 +26,7 @@ def test_what_cannot_be_exported_is_one_line(nin: Nin, tmp_path: Path):
     assert (tmp_path / "there.onnx").read_bytes() == b"mine"
 
 
-def test_a_missing_package_is_named_before_images_are_read(
-    nin: Nin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_missing_package_is_named_before_images_are_read(nin: Nin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     answer = nin("export", "fashion-mnist-fast", tmp_path / "a.onnx", "--data", tmp_path / "nowhere")
     said = "nin: export to ONNX needs the package onnxscript: pip install 'network-in-network[onnx]'\n"

@@ -1,12 +1,12 @@
 """How does any source become training, validation and test images? One function for names, folders, arrays, the hub."""
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 
-from nin.choices import Fit, Part
+from nin.choices import Fit, Part, check_choice
 from nin.data.images import LabelledImages, Splits
 from nin.data.photos.preparation import Preparation
 from nin.data.progress import Progress, no_progress
@@ -62,8 +62,8 @@ def load_dataset(
     for name, value in (("validation", validation), ("test", test)):
         if value is not None and not (isinstance(value, (int, float)) and 0 <= value < 1):
             raise OptionError(f"{name} is a share of the images, at least 0 and less than 1, not {value!r}")
-    if fit is not None and fit not in get_args(Fit):
-        raise OptionError(f"fit must be one of {', '.join(get_args(Fit))}, not {fit!r}")
+    if fit is not None:
+        check_choice("fit", fit, Fit)
     if validation == 0:
         raise OptionError("validation cannot be 0: the temperature is fitted on the validation images")
     if isinstance(source, Splits) or (isinstance(source, str) and source in NAMED):

@@ -5,18 +5,18 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from nin.choices import Invert, Precision
+from nin.choices import Invert, Precision, check_choice
 from nin.data.decoded.decoding_stream import decode_stream
 from nin.data.decoded.decoding_worker import Job
 from nin.data.photos.preparation import prepare
 from nin.device import AdaptiveThreads, fastest_precision, find_device
-from nin.errors import ModelError, NinError, OptionError, PhotoError
+from nin.errors import ModelError, NinError, PhotoError
 from nin.inference.inputs import batches, read_inputs
 from nin.inference.model_folder import Config, save_folder
 from nin.networks.forward import channels_last, evaluating, forward_batches, regular_batches
@@ -122,7 +122,7 @@ class Classifier:
             OptionError: another `invert`.
 
         """
-        _check(invert)
+        check_choice("invert", invert, Invert)
         job = Job(self.config.preparation, self.config.in_channels, self.config.image_size, invert=invert)
         paths = map(Path, map(os.fsdecode, [photos] if isinstance(photos, (str, os.PathLike)) else photos))
         threads = AdaptiveThreads()
@@ -222,7 +222,7 @@ class Classifier:
     def _read(
         self, inputs: Any, invert: Invert = "auto"
     ) -> Iterator[tuple[UInt8[Tensor, "images channels height width"], bool]]:
-        _check(invert)
+        check_choice("invert", invert, Invert)
         preparation, channels, side = self.config.preparation, self.config.in_channels, self.config.image_size
         return read_inputs(inputs, channels, lambda photo: prepare(photo, preparation, channels, side, invert))
 
@@ -235,11 +235,6 @@ class Classifier:
         if not found:
             raise NinError("there is nothing to classify; give at least one image")
         return torch.cat(found)
-
-
-def _check(invert: str) -> None:
-    if invert not in get_args(Invert):
-        raise OptionError(f"invert must be one of {', '.join(get_args(Invert))}, not {invert!r}")
 
 
 def _titles(inputs: Any, count: int) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import torch
@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from nin.choices import Format
+from nin.choices import Format, check_choice
 from nin.data.progress import Progress, no_progress
-from nin.errors import OptionError
 from nin.extras import require
 from nin.files import write
 from nin.inference.classifier import Classifier
@@ -97,8 +96,7 @@ def export(
         FileError: it cannot be written.
 
     """
-    if format not in get_args(Format):
-        raise OptionError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}")
+    check_choice("format", format, Format)
     shape = None if any_size else shape_of(images)
     content = to_onnx(classifier, shape) if format == "onnx" else to_torch(classifier, shape)
     run = (

@@ -1,11 +1,8 @@
 """Which weights does training start from?"""
 
-from typing import get_args
-
 from torch import nn
 
-from nin.choices import Initialisation
-from nin.errors import OptionError
+from nin.choices import Initialisation, check_choice
 
 
 def initialise(network: nn.Module, scheme: str) -> None:
@@ -21,8 +18,7 @@ def initialise(network: nn.Module, scheme: str) -> None:
         OptionError: `scheme` is none of these.
 
     """
-    if scheme not in get_args(Initialisation):
-        raise OptionError(f"initialisation must be one of {', '.join(get_args(Initialisation))}, not {scheme!r}")
+    check_choice("initialisation", scheme, Initialisation)
     for module in network.modules():
         if not isinstance(module, (nn.Conv2d, nn.Linear)):
             continue

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from nin.choices import Augmentation, DeviceName
+from nin.choices import Augmentation, DeviceName, check_choice
 from nin.data.auditing.audit import Finding
 from nin.data.progress import Progress
 from nin.device import find_device, pytorch_defaults
@@ -200,8 +200,6 @@ def check_options(given: Mapping[str, Any]) -> None:
     for name in ("plan", "resume", "init_from", "run"):
         if name in given and not isinstance(given[name], (str, PathLike)):
             raise OptionError(f"{name} must be a path, not {given[name]!r}")
-    if given.get("augmentation", "full") not in get_args(Augmentation):
-        allowed = ", ".join(get_args(Augmentation))
-        raise OptionError(f"augmentation must be one of {allowed}, not {given['augmentation']!r}")
+    check_choice("augmentation", given.get("augmentation", "full"), Augmentation)
     if not isinstance(given.get("recipe", ""), (str, Recipe)):
         raise OptionError(f"recipe must be a name or a nin.Recipe, not {given['recipe']!r}")

@@ -1,10 +1,8 @@
 """What will a run do, before anything is known of data and machine? The recipe."""
 
-from typing import get_args
-
 import msgspec
 
-from nin.choices import Initialisation
+from nin.choices import Initialisation, check_choice
 from nin.errors import OptionError
 from nin.files import check_types
 from nin.networks.architecture import LARGEST_SIZE
@@ -75,9 +73,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
-        if self.initialisation not in get_args(Initialisation):
-            allowed = ", ".join(get_args(Initialisation))
-            raise OptionError(f"initialisation must be one of {allowed}, not {self.initialisation!r}")
+        check_choice("initialisation", self.initialisation, Initialisation)
         check_types(self)
         find_architecture(self.network)
         for field, low, high in (

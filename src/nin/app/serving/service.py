@@ -11,15 +11,15 @@ from importlib.metadata import version
 from typing import Annotated, Final
 
 import torch
-from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from PIL import Image
 
 from nin.app.serving.schemas import PROBLEMS, ModelInfo, PredictedPhoto, Predictions
 from nin.app.serving.served_model import Answer, ServedModel
-from nin.app.serving.start_page import SCRIPT, STYLE, start_page
+from nin.app.serving.start_page import page_routes
 from nin.data.decoded.decoding import count_workers
 from nin.data.decoded.decoding_service import DecodingService
 from nin.data.decoded.decoding_worker import Job
@@ -111,20 +111,7 @@ def make_service(classifiers: Mapping[str, Classifier], cards: Mapping[str, str]
         """Tell that the service runs."""
         return {"status": "ok"}
 
-    page = start_page([info.model_dump() for info in infos], cards, MAX_BYTES)
-
-    @service.get("/", include_in_schema=False)
-    async def start() -> HTMLResponse:
-        return HTMLResponse(page)
-
-    @service.get("/page.css", include_in_schema=False)
-    async def style() -> Response:
-        return Response(STYLE, media_type="text/css")
-
-    @service.get("/page.js", include_in_schema=False)
-    async def script() -> Response:
-        return Response(SCRIPT, media_type="text/javascript")
-
+    service.include_router(page_routes([info.model_dump() for info in infos], cards, MAX_BYTES))
     return service
 
 

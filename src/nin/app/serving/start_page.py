@@ -5,16 +5,37 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from nin.page import load_template
 
 _FILES = importlib.resources.files("nin")
-STYLE = _FILES.joinpath("page.css").read_text("utf-8") + _FILES.joinpath("app/serving/start_page.css").read_text(
+_STYLE = _FILES.joinpath("page.css").read_text("utf-8") + _FILES.joinpath("app/serving/start_page.css").read_text(
     "utf-8"
 )
-SCRIPT = _FILES.joinpath("app/serving/start_page.js").read_text("utf-8")
+_SCRIPT = _FILES.joinpath("app/serving/start_page.js").read_text("utf-8")
+
+
+def page_routes(models: Sequence[Mapping[str, Any]], cards: Mapping[str, str], most_bytes: int) -> APIRouter:
+    """Return what answers with the page, its style and its script; the arguments are those of `start_page`."""
+    page, routes = start_page(models, cards, most_bytes), APIRouter(include_in_schema=False)
+
+    @routes.get("/")
+    async def start() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @routes.get("/page.css")
+    async def style() -> Response:
+        return Response(_STYLE, media_type="text/css")
+
+    @routes.get("/page.js")
+    async def script() -> Response:
+        return Response(_SCRIPT, media_type="text/javascript")
+
+    return routes
 
 
 def start_page(models: Sequence[Mapping[str, Any]], cards: Mapping[str, str], most_bytes: int) -> str:

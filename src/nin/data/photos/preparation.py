@@ -4,17 +4,16 @@ Nothing here, nor what it imports, needs torch: the processes that decode photos
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
 from PIL import Image
 
-from nin.choices import Fit, Invert
+from nin.choices import Fit, Invert, check_choice
 from nin.data.photos.garment import Prepared, as_prepared, border, check_options, prepare_garment
 from nin.data.photos.photo import defects_of
 from nin.data.photos.photo_colour import on_white, orientation_of, upright
-from nin.errors import OptionError
 
 Kind = Literal["garment", "photo"]
 
@@ -40,9 +39,8 @@ class Preparation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check the names."""
-        for name, value, choices in (("kind", self.kind, get_args(Kind)), ("fit", self.fit, get_args(Fit))):
-            if value not in choices:
-                raise OptionError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        check_choice("kind", self.kind, Kind)
+        check_choice("fit", self.fit, Fit)
 
 
 def prepare(

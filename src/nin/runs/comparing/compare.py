@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from nin.choices import Augmentation, Size
+from nin.choices import Augmentation, Size, check_choice
 from nin.distributed import from_main, is_main, processes, rank, wait
 from nin.errors import FileError, NinError, OptionError, RunError
 from nin.files import read_json, remove_temporary_files, write_json
@@ -20,7 +20,7 @@ from nin.networks.imported import source_hash
 from nin.networks.registry import find_architecture
 from nin.runs.comparing.cell import Cell, Inference, Job, Outcome, Outcomes, Progress, Settings, Trained, image_size
 from nin.runs.comparing.cell_process import run_job
-from nin.runs.comparing.plan import Plan, check_choice
+from nin.runs.comparing.plan import Plan
 from nin.runs.folder import lock, refuse_existing
 
 SETTINGS = "comparison.json"

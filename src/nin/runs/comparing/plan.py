@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
-from nin.choices import BatchNorm
+from nin.choices import BatchNorm, check_choice
 from nin.errors import OptionError
 from nin.networks.imported import import_network
 from nin.networks.registry import NETWORKS, find_architecture
@@ -78,9 +77,3 @@ def best_factor(
     }
     tried = [factor for factor in accuracies if factors is None or factor in factors]
     return max(tried, key=lambda factor: accuracies[factor], default=None)
-
-
-def check_choice(name: str, value: str, known: object) -> None:
-    """Raise OptionError for a value that is not one of a literal type's."""
-    if value not in get_args(known):
-        raise OptionError(f"{name} must be one of {', '.join(get_args(known))}, not {value!r}")
