@@ -1,6 +1,6 @@
 """Which networks answer the textbook's exercises on NiN? A function for each, to compare from this folder:
 
-    nin compare exercises:no_1x1 exercises:one_1x1 exercises:two_1x1 exercises:three_1x1 --epochs 2 --out runs/ones
+    nin compare exercises:two_1x1 exercises:no_1x1 exercises:one_1x1 exercises:three_1x1 --epochs 4 --out runs/ones
 
 docs/exercises.md has the questions and the commands. Images are enlarged to the default of `size`; without it they are
 taken as they are.
@@ -116,7 +116,10 @@ def dropout(in_channels: int, num_classes: int) -> nn.Module:
 
 
 def dense_head(in_channels: int, num_classes: int) -> nn.Module:
-    """Build NiN2013 with a dense layer on its 192 last channels in place of class maps and their pool."""
+    """Build NiN2013 with a dense layer on its 192 last channels in place of class maps and their pool.
+
+    For grey images of 28x28 pixels, or colour ones of 32x32.
+    """
     return with_dense_head(in_channels, num_classes, dropout=0.0)
 
 
@@ -128,7 +131,7 @@ def dense_head_dropout(in_channels: int, num_classes: int) -> nn.Module:
 def with_dense_head(in_channels: int, num_classes: int, dropout: float) -> nn.Module:
     """Build NiN2013 whose last 1x1 convolution and pool are replaced by a dense layer on all cells."""
     network = NiN2013(in_channels, num_classes, dropout=0.0)
-    cells = 7 if in_channels == 1 else 8  # a side of the maps of grey images of 28x28, or of colour ones of 32x32
+    cells = 7 if in_channels == 1 else 8  # a side of the maps
     dense = nn.Linear(192 * cells**2, num_classes)
     return nn.Sequential(
         network.n1,

@@ -170,6 +170,15 @@ def test_two_processes_leave_one_run_folder_and_one_report(unbroken: tuple[Path,
     assert (result(run)["test_images"], result(run)["validation_images"]) == (40, 32)
 
 
+@pytest.mark.slow
+def test_what_a_launch_is_refused_is_said_once(unbroken: tuple[Path, str]):
+    run, _ = unbroken
+    again = launch(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", f"--run={run.name}", cwd=run.parent)
+    assert again.returncode == 1
+    assert ours(again.stderr) == [f"nin: {run.name} is there already: name a new folder, or remove it first"]
+    assert 'Traceback (most recent call last):\n  File "' + str(SMALL_PROGRAM) not in again.stderr
+
+
 KILLING = """
 import os, signal, sys
 from pathlib import Path

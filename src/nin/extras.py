@@ -1,4 +1,4 @@
-"""Is a package there that only an extra of this package brings?"""
+"""Is a package installed that only one of our extras brings?"""
 
 import importlib
 

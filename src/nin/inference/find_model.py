@@ -32,7 +32,8 @@ def _fetch_from_hub(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise ModelError(
-            f"{name} is not a folder here, and the hub needs a package: pip install huggingface_hub"
+            f"{name} is not a folder here, and the hub needs the package huggingface_hub: "
+            "pip install 'network-in-network[hub]'"
         ) from error
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))

@@ -68,7 +68,7 @@ def open_dataset(name: str) -> Any:
         import datasets.exceptions
         from datasets import load_dataset
     except ImportError:
-        raise DataError(f'{shown}: this needs the package datasets; pip install "network-in-network[hf]"') from None
+        raise DataError(f"{shown}: this needs the package datasets: pip install 'network-in-network[hf]'") from None
     try:
         with _no_bars_but_in_terminals():
             return _open_local(path, shown) if is_local else load_dataset(name)
