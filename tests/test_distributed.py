@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 from app.program import ENVIRONMENT, TESTS, Nin
-from PIL import Image
+from data.idx_files import any_idx, write_files
 from runs.small import weights
-from synthetic import small_splits
+from synthetic import small_splits, stripes
 from training.alike import ODD, WITH_BATCH_NORM, evaluation_of, logits_of_all, network, train
 
 from nin.metrics import t_interval
@@ -289,25 +289,13 @@ def test_a_comparison_is_divided(tmp_path: Path):
         "    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * channels, classes))\n"
         "def other(channels, classes): return make(channels, classes, 'other')\n"
     )
-    for name, seed in (("a", 0), ("b", 100)):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(150):
-            pixels = torch.randint(seed, seed + 100, (8, 8), dtype=torch.uint8).numpy()
-            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
-    ended = launch(
-        "-m",
-        "nin",
-        "compare",
-        "nets:make",
-        "nets:other",
-        "--data",
-        "photos",
-        "--epochs",
-        "0.5",
-        "--seeds",
-        "1",
-        cwd=tmp_path,
-    )
+    contents: dict[str, bytes] = {}
+    for prefix, images in (("train", stripes(200, seed=1)), ("t10k", stripes(50, seed=2))):
+        contents[f"{prefix}-images-idx3-ubyte"] = any_idx(images.images.squeeze(1).numpy())
+        contents[f"{prefix}-labels-idx1-ubyte"] = any_idx(images.labels.numpy().astype("uint8"))
+    write_files(tmp_path / "stripes", contents, suffix="")
+    options = ("--data", "stripes", "--epochs", "0.5", "--seeds", "1")
+    ended = launch("-m", "nin", "compare", "nets:make", "nets:other", *options, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     folder = tmp_path / "runs" / "comparison"
     rows = (folder / "comparison.csv").read_text().splitlines()

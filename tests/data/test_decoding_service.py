@@ -81,9 +81,9 @@ def test_photos_that_crash_their_decoders_never_end_the_service(tmp_path: Path, 
     service.close()
 
 
-def slow_photo() -> bytes:
+def slow_photo(times: int = 1) -> bytes:
     file = io.BytesIO()
-    Image.effect_noise((1500, 1200), 50).save(file, "PNG")
+    Image.effect_noise((1500 * times, 1200), 50).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
@@ -118,7 +118,7 @@ def test_what_nobody_wants_any_more_is_not_decoded():
 def test_a_photo_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decoding_service, "PATIENCE", 0.02)
     service = DecodingService(JOB, workers=1)
-    found = [service.decode(one) for one in (slow_photo(), photo(0))]
+    found = [service.decode(one) for one in (slow_photo(8), photo(0))]
     assert found[0].result(30).reason == "it takes over 0.02 s to decode; save it again as PNG"
     assert found[1].result(30).image is not None
     service.close()

@@ -357,7 +357,7 @@ def test_what_cannot_be_opened_is_one_clear_line(
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(NinError, match=r'pip install "network-in-network\[hf\]"'):
+    with pytest.raises(NinError, match=r"pip install 'network-in-network\[hf\]'"):
         open_dataset("owner/name")
 
 
