@@ -16,6 +16,11 @@ from nin.errors import DataError  # noqa: E402
 torch.set_num_threads(1)  # the tests' networks and batches are too small for more
 
 
+def pytest_runtest_setup() -> None:
+    """Let a test draw the same random numbers whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def splits() -> Splits:
     """Return 512 training, 128 validation and 200 test images of 4 classes."""

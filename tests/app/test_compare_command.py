@@ -12,6 +12,7 @@ from nin.networks.registry import NETWORKS
 from nin.runs.comparing import compare as compare_module
 
 
+@pytest.mark.slow
 def test_the_command_compares_all_networks_unless_some_are_named(
     nin: Nin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -37,6 +37,7 @@ def test_each_photo_is_a_line_in_order_and_a_bad_one_has_its_error(nin: Nin, tmp
     assert len({one["model"] for one in found}) == 1
 
 
+@pytest.mark.slow
 def test_lines_go_to_standard_output_though_a_bar_is_on_the_terminal():
     ours, theirs = pty.openpty()
     answer = start("predict", "--jsonl", *FAST, GARMENTS, capture_output=False, stdout=subprocess.PIPE, stderr=theirs)
@@ -46,6 +47,7 @@ def test_lines_go_to_standard_output_though_a_bar_is_on_the_terminal():
     os.close(ours)
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_early_is_no_error():
     command = [*PROGRAM, "predict", "--jsonl", *FAST, *20 * [GARMENTS]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
@@ -57,6 +59,7 @@ def test_a_reader_that_stops_early_is_no_error():
     assert complained == b""
 
 
+@pytest.mark.slow
 def test_names_that_cannot_be_read_are_an_error():
     answer = start("predict", "--jsonl", *FAST, "-", preexec_fn=lambda: os.close(0))
     assert answer.returncode == 2
@@ -68,6 +71,7 @@ def test_names_that_cannot_be_read_are_an_error():
     assert "a name of over a million bytes" in str(answer.stderr)
 
 
+@pytest.mark.slow
 def test_the_answers_are_none_of_the_photos(nin: Nin, tmp_path: Path):
     (tmp_path / "a.jpg").write_bytes(PHOTOS[0].read_bytes())
     for _ in range(2):
@@ -100,6 +104,7 @@ def test_another_model_or_inversion_does_not_go_on(nin: Nin, tmp_path: Path):
     assert answers.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "end"), [(("-",), b"\n"), (("-",), b"\r\n"), (("-0",), b"\0")])
 def test_names_come_from_standard_input(tmp_path: Path, arguments: tuple[str, ...], end: bytes):
     odd = tmp_path / ("a\nb.jpg" if end == b"\0" else "a b.jpg")
@@ -111,6 +116,7 @@ def test_names_come_from_standard_input(tmp_path: Path, arguments: tuple[str, ..
     assert [one["photo"] for one in found] == list(map(str, [odd, *PHOTOS]))
 
 
+@pytest.mark.slow
 def test_an_answer_is_there_before_the_next_photo_is_named():
     with subprocess.Popen(
         [*PROGRAM, "predict", "--jsonl", *FAST, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT

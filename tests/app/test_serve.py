@@ -156,6 +156,7 @@ def test_only_requests_for_this_host_and_of_its_own_page_are_answered(
     assert status == 200 or list(answer) == ["detail"]
 
 
+@pytest.mark.slow
 def test_behind_a_proxy_its_name_is_given():
     with serving(FAST, options=("--allow-host", "photos.example")) as behind:
         for headers, status in (
@@ -293,6 +294,7 @@ def test_too_many_bytes_at_once_and_slow_bodies_are_refused(monkeypatch: pytest.
 # --- The command ---
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_what_is_under_way_be_answered():
     with subprocess.Popen(
         [*PROGRAM, "serve", FAST, "--port", "0"],

@@ -124,6 +124,7 @@ def test_only_so_many_photos_are_on_their_way(tmp_path: Path, monkeypatch: pytes
                 break
 
 
+@pytest.mark.slow
 def test_whoever_uses_photos_slowly_gets_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decoding_stream, "_SECONDS_ALONE", -1.0)
     monkeypatch.setattr(decoding_stream, "_AHEAD", 300)

@@ -43,6 +43,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
     return folder / "model.onnx", run_program("nin-2013", 16, 3, 12, folder)
 
 
+@pytest.mark.slow
 def test_every_output_of_every_file_is_the_classifiers(small: tuple[Path, dict[str, dict[str, float]]]):
     _, found = small
     assert len(found) == 8
@@ -61,6 +62,7 @@ def test_every_network_of_the_registry_exports(tmp_path: Path):
             assert max(outputs.values()) < 1e-3, (name, way)
 
 
+@pytest.mark.slow
 def test_the_file_is_whole_and_says_what_it_is(small: tuple[Path, object]):
     model = onnx.load(small[0])
     onnx.checker.check_model(model)
@@ -77,6 +79,7 @@ def test_the_file_is_whole_and_says_what_it_is(small: tuple[Path, object]):
     assert [output.name for output in model.graph.output] == ["probabilities", "logits", "class_maps"]
 
 
+@pytest.mark.slow
 def test_onnx_runtime_reads_it_where_there_is_neither_torch_nor_our_package(small: tuple[Path, object], tmp_path: Path):
     for name in ("numpy", "numpy.libs", "onnxruntime", "flatbuffers", "google", "packaging"):
         spec = importlib.util.find_spec(name) if "." not in name else None

@@ -108,6 +108,7 @@ def test_what_is_no_import_path_is_left_alone(name: str):
     import_network(name)
 
 
+@pytest.mark.slow
 def test_the_command_line_finds_networks_in_its_own_folder(module: Path):
     program = [sys.executable, "-c", "from nin.app.cli import main; main()", "summary", "their_nets:plain"]
     answer = subprocess.run(program, cwd=module, capture_output=True, text=True, check=True)

@@ -85,6 +85,7 @@ WAVERING = {
 wavering = pytest.mark.parametrize("slowness", WAVERING.values(), ids=WAVERING.keys())
 
 
+@pytest.mark.slow
 @wavering
 def test_a_run_ends_in_time_with_its_learning_rate_at_nearly_nothing(
     splits: Splits, slowness: Callable[[float], float]
@@ -101,6 +102,7 @@ def test_a_run_ends_in_time_with_its_learning_rate_at_nearly_nothing(
     assert factors[peak:] == sorted(factors[peak:], reverse=True)
 
 
+@pytest.mark.slow
 @wavering
 def test_two_minutes_are_not_overrun_although_the_end_may_take_eight_times_as_long(
     splits: Splits, slowness: Callable[[float], float]
@@ -112,17 +114,20 @@ def test_two_minutes_are_not_overrun_although_the_end_may_take_eight_times_as_lo
     assert factors_of(training.plan)[-1] < 0.01
 
 
+@pytest.mark.slow
 def test_a_run_uses_the_steps_that_a_wavering_machine_leaves(splits: Splits):
     calm, slow = (train(splits, Machine(WAVERING[name]))[0] for name in ("calm", "slow in every second sixth"))
     assert slow.step > 0.75 * calm.step * (1 / 2 + 1 / 2 / SLOW)
     assert len(slow.validations) < len(calm.validations), "slow validations are fewer"
 
 
+@pytest.mark.slow
 def test_on_a_calm_machine_the_plan_stays_as_it_is(splits: Splits):
     training, _ = train(splits, Machine(WAVERING["calm"]))
     assert len(training.plan.revisions) <= 3
 
 
+@pytest.mark.slow
 def test_one_stall_of_a_second_costs_about_a_second(splits: Splits):
     def stalls(share: float) -> float:
         return 100.0 if 0.5 < share < 0.51 else 1.0
@@ -131,6 +136,7 @@ def test_one_stall_of_a_second_costs_about_a_second(splits: Splits):
     assert stalled > 0.93 * calm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["slow in the middle", "slow in every second sixtieth"])
 def test_what_was_executed_is_the_plan_and_replays_bit_for_bit(splits: Splits, name: str):
     training, begun = train(splits, Machine(WAVERING[name]))
