@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,31 @@ def launch(*arguments: object, options: Sequence[str] = (), **settings: Any) -> 
     return subprocess.run(command, check=False, **given)
 
 
+@contextlib.contextmanager
+def two(*arguments: object, cwd: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start two processes as torchrun does; without it, which takes seconds to start, and ends one after the other."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shared = LAUNCHING | {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+    }  # fmt: skip
+    command = [sys.executable, *map(str, arguments)]
+    given: dict[str, Any] = {"cwd": cwd, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with contextlib.ExitStack() as stack:
+        environments = [shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+        yield [stack.enter_context(subprocess.Popen(command, env=one, **given)) for one in environments]
+
+
+def both(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Return what two processes end with, their outputs one after the other; they must end alike."""
+    with two(*arguments, cwd=cwd) as processes:
+        outputs = [process.communicate(timeout=120) for process in processes]
+    [code] = {process.returncode for process in processes}
+    stdout, stderr = ("".join(texts) for texts in zip(*outputs, strict=True))
+    return subprocess.CompletedProcess(arguments, code, stdout, stderr)
+
+
 def result(run: Path) -> dict[str, Any]:
     return json.loads((run / "result.json").read_text())
 
@@ -55,7 +80,7 @@ def ours(stderr: str) -> list[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which two processes have left what they found, and a run."""
     folder = tmp_path_factory.mktemp("found")
-    ended = launch(TESTS / "training" / "two_processes.py", folder, cwd=folder)
+    ended = both(TESTS / "training" / "two_processes.py", folder, cwd=folder)
     assert ended.returncode == 0, ended.stderr
     return folder
 
@@ -171,10 +196,10 @@ def test_two_processes_leave_one_run_folder_and_one_report(unbroken: tuple[Path,
 
 
 @pytest.mark.slow
-def test_what_a_launch_is_refused_is_said_once(unbroken: tuple[Path, str]):
+def test_what_is_refused_is_said_once(unbroken: tuple[Path, str]):
     run, _ = unbroken
-    again = launch(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", f"--run={run.name}", cwd=run.parent)
-    assert again.returncode == 1
+    again = both(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", f"--run={run.name}", cwd=run.parent)
+    assert again.returncode == 2
     assert ours(again.stderr) == [f"nin: {run.name} is there already: name a new folder, or remove it first"]
     assert 'Traceback (most recent call last):\n  File "' + str(SMALL_PROGRAM) not in again.stderr
 
@@ -218,26 +243,9 @@ def test_a_launch_goes_on_after_one_process_is_killed(tmp_path: Path, unbroken: 
 
 @pytest.mark.slow
 def test_a_process_that_ends_is_named_by_those_that_wait_for_it(tmp_path: Path):
-    """Without torchrun, which would end the others."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     script = tmp_path / "killing.py"
     script.write_text(KILLING.format(tests=str(TESTS), program=str(SMALL_PROGRAM)))
-    shared = LAUNCHING | {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-        "TORCHELASTIC_RESTART_COUNT": "0",
-    }  # fmt: skip
-    command = [sys.executable, script, "train", *LENET, "--epochs", "1", "--run", "run"]
-    with contextlib.ExitStack() as stack:
-        first, second = (
-            stack.enter_context(
-                subprocess.Popen(
-                    command, env=shared | {"RANK": rank, "LOCAL_RANK": rank}, cwd=tmp_path, text=True,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                )
-            )
-            for rank in "01"
-        )  # fmt: skip
+    with two(script, "train", *LENET, "--epochs", "1", "--run", "run", cwd=tmp_path) as (first, second):
         assert second.wait(60) == -signal.SIGKILL
         _, stderr = first.communicate(timeout=60)
     assert first.returncode == 2
@@ -295,7 +303,7 @@ def test_a_comparison_is_divided(tmp_path: Path):
         contents[f"{prefix}-labels-idx1-ubyte"] = any_idx(images.labels.numpy().astype("uint8"))
     write_files(tmp_path / "stripes", contents, suffix="")
     options = ("--data", "stripes", "--epochs", "0.5", "--seeds", "1")
-    ended = launch("-m", "nin", "compare", "nets:make", "nets:other", *options, cwd=tmp_path)
+    ended = both("-m", "nin", "compare", "nets:make", "nets:other", *options, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     folder = tmp_path / "runs" / "comparison"
     rows = (folder / "comparison.csv").read_text().splitlines()
