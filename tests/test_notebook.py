@@ -42,3 +42,11 @@ def test_every_cell_of_the_notebook_runs(
     assert "0.0% of them in dense layers" in printed.replace("   0.0%", "0.0%")
     assert printed.count("validation accuracy") == 5
     assert (tmp_path / "runs").is_dir()
+
+
+def test_its_outputs_are_of_one_run_from_top_to_bottom():
+    code = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    kinds = [output["output_type"] for cell in code for output in cell["outputs"]]
+    assert kinds.count("execute_result") >= 4
+    assert "error" not in kinds
