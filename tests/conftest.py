@@ -1,5 +1,7 @@
 """What do all tests share? Shapes checked at run time, and a small data set that a network learns in seconds."""
 
+import signal
+
 from jaxtyping import install_import_hook
 
 # Before anything imports `nin`: every annotated function of ours then checks the shapes that it documents.
@@ -13,6 +15,8 @@ from nin.data.images import Splits  # noqa: E402
 from nin.data.sources.fashion_mnist import find  # noqa: E402
 from nin.errors import DataError  # noqa: E402
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as under nohup: programs that tests start would ignore it, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the tests' networks and batches are too small for more
 
 

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 import torch
 from app.program import ENVIRONMENT, TESTS, Nin
-from data.idx_files import any_idx, write_files
 from runs.small import weights
-from synthetic import small_splits, stripes
+from synthetic import small_splits
 from training.alike import ODD, WITH_BATCH_NORM, evaluation_of, logits_of_all, network, train
 
 from nin.metrics import t_interval
@@ -82,6 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("found")
     ended = both(TESTS / "training" / "two_processes.py", folder, cwd=folder)
     assert ended.returncode == 0, ended.stderr
+    (folder / "stdout").write_text(ended.stdout)
     return folder
 
 
@@ -165,6 +165,14 @@ def test_a_dead_run_ends_in_all_processes_and_leaves_its_report(found: dict[str,
     assert (folder / "dead" / "report.html").exists()
 
 
+@pytest.mark.slow
+def test_a_comparison_is_divided(found: dict[str, Any], folder: Path):
+    assert found["compared"] == [(0, ["lenet", "nin"]), (0, ["alexnet"])]
+    rows = (folder / "comparison" / "comparison.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["network", "lenet", "alexnet", "nin"]
+    assert len(re.findall("^page ", (folder / "stdout").read_text(), re.MULTILINE)) == 1
+
+
 def test_alone_a_batch_is_not_divided(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fit.data_parallel, "DistributedDataParallel", None)
     splits = small_splits()
@@ -196,10 +204,10 @@ def test_two_processes_leave_one_run_folder_and_one_report(unbroken: tuple[Path,
 
 
 @pytest.mark.slow
-def test_what_is_refused_is_said_once(unbroken: tuple[Path, str]):
+def test_what_a_launch_is_refused_is_said_once(unbroken: tuple[Path, str]):
     run, _ = unbroken
-    again = both(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", f"--run={run.name}", cwd=run.parent)
-    assert again.returncode == 2
+    again = launch(SMALL_PROGRAM, "train", *LENET, "--epochs", "1", f"--run={run.name}", cwd=run.parent)
+    assert again.returncode == 1
     assert ours(again.stderr) == [f"nin: {run.name} is there already: name a new folder, or remove it first"]
     assert 'Traceback (most recent call last):\n  File "' + str(SMALL_PROGRAM) not in again.stderr
 
@@ -284,30 +292,3 @@ def test_tasks_are_divided_by_what_they_cost():
     assert divide([5, 1, 9, 4], 1) == [0, 0, 0, 0]
     assert divide([5, 1, 9, 4], 2) == [1, 0, 0, 1]
     assert divide([], 3) == []
-
-
-@pytest.mark.slow
-def test_a_comparison_is_divided(tmp_path: Path):
-    (tmp_path / "nets.py").write_text(
-        "import os\n"
-        "from pathlib import Path\n"
-        "from torch import nn\n"
-        "def make(channels, classes, name='make'):\n"
-        "    Path(f'made-{name}').write_text(str(os.getppid()))\n"
-        "    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * channels, classes))\n"
-        "def other(channels, classes): return make(channels, classes, 'other')\n"
-    )
-    contents: dict[str, bytes] = {}
-    for prefix, images in (("train", stripes(200, seed=1)), ("t10k", stripes(50, seed=2))):
-        contents[f"{prefix}-images-idx3-ubyte"] = any_idx(images.images.squeeze(1).numpy())
-        contents[f"{prefix}-labels-idx1-ubyte"] = any_idx(images.labels.numpy().astype("uint8"))
-    write_files(tmp_path / "stripes", contents, suffix="")
-    options = ("--data", "stripes", "--epochs", "0.5", "--seeds", "1")
-    ended = both("-m", "nin", "compare", "nets:make", "nets:other", *options, cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr + ended.stdout
-    folder = tmp_path / "runs" / "comparison"
-    rows = (folder / "comparison.csv").read_text().splitlines()
-    assert [row.partition(",")[0] for row in rows] == ["network", "nets:make", "nets:other"]
-    made = {(tmp_path / f"made-{network}").read_text() for network in ("make", "other")}
-    assert len(made) == 2  # each was trained by a process that another one had started
-    assert len(re.findall("^page ", ended.stdout, re.MULTILINE)) == 1

@@ -14,6 +14,7 @@ from app.program import ENVIRONMENT, PROGRAM, start
 from data.idx_files import any_idx, write_files
 from synthetic import stripes
 
+from nin.device import usable_threads
 from nin.errors import OptionError, RunError
 from nin.runs.comparing import cell_process
 from nin.runs.comparing import compare as compare_module
@@ -184,6 +185,22 @@ def test_what_a_process_says_after_its_answer_disturbs_nobody(monkeypatch: pytes
         thread.join(10)
         assert not thread.is_alive()
     assert raised == []
+
+
+def test_the_process_of_a_cell_is_alone_and_has_its_share_of_the_machine(monkeypatch: pytest.MonkeyPatch):
+    """Under torchrun: it must not join the processes that wait for each other."""
+    launched = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cell_process, "processes", lambda: 2)
+    program = f"import json, os; print(json.dumps({{'failed': str([os.environ.get(one) for one in {[*launched]}])}}))"
+    monkeypatch.setattr(cell_process, "_START", program)
+    with pytest.raises(RunError, match=re.escape(str(5 * [None]))):
+        cell_process.run_job(Job("data", "anything"), QUIET.progress)
+    monkeypatch.setattr(
+        cell_process, "_START", "import os; print('{\"images\":' + os.environ['OMP_NUM_THREADS'] + '}')"
+    )
+    assert cell_process.run_job(Job("data", "anything"), QUIET.progress) == Read(usable_threads())
 
 
 # --- The order of the cells, with trainings that take no time ---

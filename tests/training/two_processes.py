@@ -11,14 +11,18 @@ import pytest
 import torch
 from msgspec.structs import replace
 from runs.small import blank_figures
+from runs.test_compare import pretend
 from synthetic import small_splits
 from torch import Tensor, nn
 from training.alike import ODD, WITH_BATCH_NORM, evaluation_of, logits_of_all, network, train
 
 import nin.runs.run
 from nin import distributed
+from nin.app.cli import run_command
 from nin.data.images import Splits
 from nin.errors import NinError
+from nin.runs.comparing import compare as compare_module
+from nin.runs.comparing.cell import Inference, Job, Read, Trained
 from nin.training.augmentation import Views
 from nin.training.events import State, Validation
 from nin.training.fit import Training
@@ -67,6 +71,21 @@ def dead(splits: Splits) -> str:
         return nin.train(splits, network="lenet", epochs=1.0, run="dead").ended
 
 
+def compared() -> tuple[int, list[str]]:
+    """Return how a comparison ends whose trainings take no time, and which networks this process trains."""
+    made: list[str] = []
+
+    def note(job: Job, on_progress: object) -> Read | Trained | Inference:
+        if job.kind == "train":
+            made.append(job.network)
+        return pretend(job, on_progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare_module, "run_job", note)
+        networks = ["lenet", "alexnet", "nin"]
+        return run_command(["compare", *networks, "--epochs", "1", "--seeds", "1", "--out", "comparison"]), made
+
+
 def main(folder: Path) -> None:
     """Do it all, and write the results as the first process."""
     distributed.join()
@@ -90,6 +109,7 @@ def main(folder: Path) -> None:
     Path("taken").mkdir(exist_ok=True)
     found["taken"] = distributed.gather(complaint(lambda: nin.train(splits, epochs=1.0, run="taken")))
     found["other_options"] = distributed.gather(complaint(lambda: nin.train(splits, epochs=1.0, seed=rank)))
+    found["compared"] = distributed.gather(compared())
     found["dead"] = distributed.gather(dead(splits))
     few = replace(ODD, batch_size=1)
     found["too_many"] = complaint(lambda: train(few, splits))
