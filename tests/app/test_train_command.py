@@ -182,7 +182,7 @@ def test_a_fifth_of_an_epoch_trains_and_reports(
 ):
     def fewer_to_evaluate(folder: Path, on_progress: Progress) -> Splits:  # which would take longer than the training
         splits = fashion_mnist(folder)
-        return splits._replace(validation=splits.validation.first(2000), test=splits.test.first(1000))
+        return splits._replace(validation=splits.validation.first(1000), test=splits.test.first(500))
 
     monkeypatch.setitem(NAMED, "fashion-mnist", fewer_to_evaluate)
     answer = nin("train", "--epochs", "0.2", fashion_mnist_folder, "--run", tmp_path / "run")
