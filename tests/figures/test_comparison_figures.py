@@ -21,4 +21,10 @@ def test_accuracies_at_the_end_fill_the_figure(curves: dict[str, list[Curve]], l
     [axes] = accuracy_against_time(curves).axes
     bottom, top = axes.get_ylim()
     assert bottom == pytest.approx(lowest, abs=0.02)
-    assert top > max(one.accuracy[-1] for each in curves.values() for one in each)
+    assert 0 < top - max(one.accuracy[-1] for each in curves.values() for one in each) < 0.05
+
+
+def test_a_comparison_with_one_validation_or_none_is_drawn():
+    accuracy_against_time({"a": [curve(0.5)]})
+    accuracy_against_time({"a": [curve()]})
+    accuracy_against_time({})

@@ -14,7 +14,6 @@ from app.program import ENVIRONMENT, PROGRAM, start
 from data.idx_files import any_idx, write_files
 from synthetic import stripes
 
-from nin.device import usable_threads
 from nin.errors import OptionError, RunError
 from nin.runs.comparing import cell_process
 from nin.runs.comparing import compare as compare_module
@@ -193,6 +192,7 @@ def test_the_process_of_a_cell_is_alone_and_has_its_share_of_the_machine(monkeyp
     for name, value in launched.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(cell_process, "processes", lambda: 2)
+    monkeypatch.setattr(cell_process, "usable_threads", lambda: 7)
     program = f"import json, os; print(json.dumps({{'failed': str([os.environ.get(one) for one in {[*launched]}])}}))"
     monkeypatch.setattr(cell_process, "_START", program)
     with pytest.raises(RunError, match=re.escape(str(5 * [None]))):
@@ -200,7 +200,7 @@ def test_the_process_of_a_cell_is_alone_and_has_its_share_of_the_machine(monkeyp
     monkeypatch.setattr(
         cell_process, "_START", "import os; print('{\"images\":' + os.environ['OMP_NUM_THREADS'] + '}')"
     )
-    assert cell_process.run_job(Job("data", "anything"), QUIET.progress) == Read(usable_threads())
+    assert cell_process.run_job(Job("data", "anything"), QUIET.progress) == Read(7)
 
 
 # --- The order of the cells, with trainings that take no time ---

@@ -42,9 +42,10 @@ def accuracy_against_time(curves: Mapping[str, Sequence[Curve]]) -> Figure:
                 label=name if number == 0 else None,
             )  # fmt: skip
     axes.set_xlim(left=0)
-    worst_end = min((curve.accuracy[-1] for each in curves.values() for curve in each if curve.accuracy), default=0.0)
-    # The first minute, in which accuracy is anything, must not press the ends together.
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], worst_end - 0.1))
+    if ends := [curve.accuracy[-1] for each in curves.values() for curve in each if curve.accuracy]:
+        # The first minute, in which any accuracy occurs, must not press the ends together.
+        bottom, highest = max(axes.get_ylim()[0], min(ends) - 0.1), axes.dataLim.ymax
+        axes.set_ylim(bottom, highest + (highest - bottom) / 20)
     _legend(figure, axes)
     return settle_layout(figure)
 
