@@ -21,7 +21,7 @@ import torch
 from speed import heading
 
 import nin
-from nin.choices import Part
+from nin.choices import MODELS, Part
 from nin.data.auditing import near_equal
 from nin.data.auditing.audit import Audit, audit
 from nin.data.auditing.duplicates import find_duplicates
@@ -30,7 +30,6 @@ from nin.data.load import load_dataset
 from nin.metrics import wilson_interval
 
 FEW = near_equal.FEW
-MODELS = {"fashion-mnist": ("fashion-mnist", "fashion-mnist-fast"), "cifar10": ("cifar10",)}  # by their data
 
 
 def main() -> None:
@@ -54,7 +53,7 @@ def main() -> None:
               f"{mirrored} pairs are nearly equal.", flush=True)  # fmt: skip
     print("\n| model | all test images | without those that have a copy in train | those alone |\n|---|---|---|---|")
     for name, splits in (("fashion-mnist", fashion), ("cifar10", cifar)):
-        _print_accuracies(MODELS[name], splits, audit(splits))
+        _print_accuracies([model for model, data in MODELS.items() if data == name], splits, audit(splits))
     if cifair is not None:
         _print_found(cifair, _test_images(audit(cifar)))
 

@@ -16,13 +16,13 @@ from speed import heading
 from torch import Tensor
 
 import nin
+from nin.choices import MODELS
 from nin.data.load import load_dataset
 from nin.inference.export import shape_of, to_onnx
 from nin.inference.int8 import quantise
 from nin.inference.parity import Run, onnx_runner
 from nin.metrics import top1_accuracy
 
-MODELS = {"fashion-mnist": "fashion-mnist", "fashion-mnist-fast": "fashion-mnist", "cifar10": "cifar10"}
 BATCH, ROUNDS, SINGLES = 256, 7, 300
 
 

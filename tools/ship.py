@@ -77,7 +77,8 @@ def main(
         "calibration_error": stored.calibration.error,
     }
     validation, test = ([one[f"{split}_accuracy"] for one in results] for split in ("validation", "test"))
-    seeds = f"With seed {planned.seed}" if len(spread) == 1 else f"Over {len(spread)} seeds"
+    single = len(spread) == 1
+    seeds = f"With seed {planned.seed}" if single else f"Over {len(spread)} seeds"
     held_out = len(splits.validation)
     every = len(splits.train) + held_out
     origin = "the run" if run in spread else f"a run on all {every:,} images"
@@ -86,11 +87,12 @@ def main(
         "Epochs, image size, regularisation and temperature were chosen on runs that trained on "
         f"{len(splits.train):,} of the training images and were validated on the other {held_out:,}. {seeds} the "
         "recipe reached a validation accuracy of "
-        f"{mean_and_interval(validation)} and, read once each, a test accuracy of {mean_and_interval(test)}.",
+        f"{mean_and_interval(validation)} and, read once{'' if single else ' each'}, a test accuracy of "
+        f"{mean_and_interval(test)}.",
         f"These weights come from {origin} with seed {read_plan(run / 'plan.json').seed}, fixed beforehand: "
-        f"{planned.recipe.epochs:g} epochs at {size}x{size}. The temperature is the mean of those of the runs on "
-        f"{len(splits.train):,} images. The weights are stored in float16, which changed the test accuracy by "
-        f"{stored.accuracy - full.accuracy:+.4f}.",
+        f"{planned.recipe.epochs:g} epochs at {size}x{size}. The temperature is "
+        f"{'that of the run' if single else 'the mean of those of the runs'} on {len(splits.train):,} images. The "
+        f"weights are stored in float16, which changed the test accuracy by {stored.accuracy - full.accuracy:+.4f}.",
     ]
     environment: dict[str, Any] = read_json(run / "environment.json")
     # Where things lie on this machine is nobody's business.

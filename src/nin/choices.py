@@ -14,6 +14,12 @@ Augmentation = Literal["full", "no-flip", "none"]
 BatchNorm = Literal["yes", "no", "both"]  # in a comparison
 Size = Literal["fastest", "published"]  # of the images, in a comparison
 Format = Literal["onnx", "torch"]  # of an exported model
+MODELS = {  # of the package, and the data set of each
+    "fashion-mnist": "fashion-mnist",
+    "fashion-mnist-fast": "fashion-mnist",
+    "fashion-mnist-maps": "fashion-mnist",
+    "cifar10": "cifar10",
+}
 
 
 def check_choice(name: str, value: object, choices: object) -> None:

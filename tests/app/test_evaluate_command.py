@@ -127,11 +127,12 @@ def test_the_fast_model_of_the_package_is_as_good_as_its_card_says(nin: Nin, fas
 
 
 @pytest.mark.slow
-def test_the_large_model_of_the_package_is_as_good_as_its_card_says(fashion_mnist_folder: str):
+@pytest.mark.parametrize("model", ["fashion-mnist", "fashion-mnist-maps"])
+def test_the_larger_models_of_the_package_are_as_good_as_their_cards_say(model: str, fashion_mnist_folder: str):
     """On a tenth of the test images, which takes a tenth of the time."""
     test = load_dataset(fashion_mnist_folder).test.first(1000)
-    found = evaluate(load("fashion-mnist"), test)
-    accuracy, _, _ = card_of("fashion-mnist")
+    found = evaluate(load(model), test)
+    accuracy, _, _ = card_of(model)
     assert found.accuracy == pytest.approx(accuracy, abs=0.014)  # two standard errors
 
 

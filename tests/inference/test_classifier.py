@@ -309,6 +309,7 @@ if __name__ == "__main__":
     [
         ("fashion-mnist", "nin", 131, "T-shirt/top"),
         ("fashion-mnist-fast", "nin", 67, "T-shirt/top"),
+        ("fashion-mnist-maps", "nin-2013", 28, "T-shirt/top"),
         ("cifar10", "nin-2013", 32, "airplane"),
     ],
 )

@@ -7,6 +7,7 @@ import yaml
 from msgspec.structs import replace
 from torch import nn
 
+from nin.choices import MODELS
 from nin.data.preprocessing import Preprocessing
 from nin.inference.find_model import find_model
 from nin.inference.model_card import model_card
@@ -113,6 +114,9 @@ def test_the_cards_of_the_package_are_of_their_models():
         assert f'nin.load("{name}")' in page
         assert f"resized to {size}x{size}" in page
         assert "pictures" not in page
-    page = (find_model("cifar10") / "README.md").read_text(encoding="utf-8")
-    assert 'nin.load("cifar10")' in page
-    assert "resized to" not in page
+    for name, size in (("fashion-mnist-maps", 28), ("cifar10", 32)):
+        page = (find_model(name) / "README.md").read_text(encoding="utf-8")
+        assert f'nin.load("{name}")' in page
+        assert f"images of {size}x{size} pixels" in page
+        assert "resized to" not in page
+    assert sorted(MODELS) == sorted(folder.name for folder in find_model("cifar10").parent.iterdir())

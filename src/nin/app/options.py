@@ -6,13 +6,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nin.choices import Augmentation, BatchNorm, DeviceName, Format, Invert, Size
+from nin.choices import MODELS, Augmentation, BatchNorm, DeviceName, Format, Invert, Size
 from nin.networks.registry import NETWORKS
 
-MODEL = (
-    "fashion-mnist, fashion-mnist-fast, cifar10, a model folder such as a run's model/, or owner/name on the Hugging "
-    "Face hub."
-)
+MODEL = f"{', '.join(MODELS)}, a model folder such as a run's model/, or owner/name on the Hugging Face hub."
 NETWORK = f"one of {', '.join(NETWORKS)}; or the import path of another, as PACKAGE.MODULE:CALLABLE."
 IMPORTED = (
     "import path of the model's network, if it is not one of this package, as PACKAGE.MODULE:CALLABLE; importing it "

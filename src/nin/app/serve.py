@@ -4,12 +4,12 @@ import contextlib
 import socket
 
 from nin.app.options import Serve
+from nin.choices import MODELS
 from nin.errors import OptionError
 from nin.extras import require
 from nin.inference.find_model import find_model
 from nin.inference.load import load
 
-MODELS = ("fashion-mnist", "fashion-mnist-fast", "cifar10")
 SECONDS_TO_END = 30  # for requests that are under way at Ctrl-C
 CONNECTIONS = 1000  # at once, where the system lets a process have twice as many files open
 
@@ -22,7 +22,7 @@ def main(options: Serve) -> int:
     from nin.app.serving.guard import Guard
     from nin.app.serving.service import make_service
 
-    names = options.models or MODELS
+    names = options.models or tuple(MODELS)
     if len(set(names)) < len(names):
         raise OptionError("a model is named twice: name each once")
     for name in options.allow_host:

@@ -22,9 +22,10 @@ def load(
     """Load a classifier: a model of the package, the folder of one, or one of the Hugging Face hub.
 
     Args:
-        model: "fashion-mnist" (131x131, class maps of 3x3 cells), "fashion-mnist-fast" (67x67, of one cell) or
-            "cifar10" (NiN2013, of 8x8 cells); else a folder, such as a run's `model/`; else, where there is no such
-            folder, the "owner/name" of a model of the hub, which needs `huggingface_hub`.
+        model: "fashion-mnist" (131x131, class maps of 3x3 cells), "fashion-mnist-fast" (67x67, of one cell),
+            "fashion-mnist-maps" (NiN2013, of 7x7 cells) or "cifar10" (NiN2013, of 8x8 cells); else a folder, such as a
+            run's `model/`; else, where there is no such folder, the "owner/name" of a model of the hub, which needs
+            `huggingface_hub`.
         device: "auto" takes an accelerator when there is one.
         precision: to compute in; default: bf16 where the device has it.
         network: the import path of the model's network, as "package.module:callable", if it is none of ours. It is

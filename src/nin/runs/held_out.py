@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from nin.choices import MODELS
 from nin.data.images import LabelledImages, Splits
 from nin.data.load import NAMED, load_dataset, read_source
 from nin.data.progress import Progress, no_progress
@@ -14,8 +15,6 @@ from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config
 from nin.runs.evaluate import evaluated_split
 from nin.runs.split_record import load_again, read_record
-
-DATA_OF_MODELS = {"cifar10": "cifar10"}  # of the package; those of the others are Fashion-MNIST
 
 
 def images_to_evaluate(
@@ -60,7 +59,7 @@ def _read(source: str | None, model: str, config: Config, on_progress: Progress)
     record = read_record(find_model(model).parent)
     if source is None and record is not None and record.source is None:
         raise RunError(f"the images that {model} was trained on were in memory: give a SOURCE to evaluate it on")
-    source = source or (record.source if record else None) or DATA_OF_MODELS.get(model, "fashion-mnist")
+    source = source or (record.source if record else None) or MODELS.get(model, "fashion-mnist")
     if record is not None and record.source and _is_same(source, record.source):
         return load_again(record, on_progress=on_progress)
     if source in NAMED:

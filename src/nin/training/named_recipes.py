@@ -40,16 +40,16 @@ def quick(epochs: float = 8.0, network: str = "nin") -> Recipe:
 
 
 def long(epochs: float | None = None, network: str = "nin") -> Recipe:
-    """Return the recipe of the models `fashion-mnist` and `cifar10`: longer, and at a size at which class maps point.
+    """Return the recipe of `fashion-mnist`, `fashion-mnist-maps` and `cifar10`: longer, at a size at which maps point.
 
-    For NiN eight epochs at 131x131, where a class map has 3x3 cells; for NiN2013 28 epochs.
+    For NiN eight epochs at 131x131, where a class map has 3x3 cells; for NiN2013 16 epochs.
 
     Command: `nin train --recipe long --seed N`. Results: docs/lab-notes.md and the model cards.
     """
     architecture = find_architecture(network)
     if architecture.enlarges:
         return Recipe("long", network, architecture.sizes[-1], 8.0 if epochs is None else epochs, flip=True, shift=1)
-    return replace(quick(28.0 if epochs is None else epochs, network), name="long")
+    return replace(quick(16.0 if epochs is None else epochs, network), name="long")
 
 
 def long_67(epochs: float = 24.0, network: str = "nin") -> Recipe:
