@@ -108,7 +108,7 @@ class AdaptiveThreads:
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc's malloc to keep freed memory for the next training step; elsewhere do nothing.
+    """Ask glibc's malloc to keep freed memory for the next training step or batch; elsewhere do nothing.
 
     By default it returns large blocks to the system at once, and the next step takes them again, page by page:
     thousands of page faults a step (docs/lab-notes.md has what that costs). It holds for the whole process.

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 from faithfulness import curves, grad_cam, rank_pixels, relevance
+from paper_figure import largest
+from pointing import usual_cell
 from synthetic import small_splits
 from torch import nn
 
@@ -106,3 +108,22 @@ def test_the_curves_fall_and_rise_faster_in_the_order_that_matters():
         assert found.deletion[:, -1].tolist() == found.insertion[:, 0].tolist() == pytest.approx([nothing] * 3)
     assert right.deletion.mean() < wrong.deletion.mean() - 0.1
     assert right.insertion.mean() > wrong.insertion.mean() + 0.1
+
+
+# --- Which cells are high? ---
+
+
+def test_the_usual_cell_is_counted_class_by_class():
+    maps = torch.zeros(6, 2, 2)
+    for image, cell in enumerate([0, 0, 3, 2, 2, 2]):
+        maps[image].view(-1)[cell] = 1.0
+    predicted = torch.tensor([0, 0, 0, 1, 1, 1])
+    assert usual_cell(maps, predicted) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_the_largest_share_of_the_cells_is_of_all_maps_of_an_image_together():
+    maps = torch.arange(20.0).view(5, 2, 2) - 10
+    found = largest(maps, 0.15)
+    assert found[4].tolist() == [[0.0, 7.0], [8.0, 9.0]]
+    assert found[:4].count_nonzero() == 0
+    assert largest(-maps.abs() - 1, 0.5).count_nonzero() == 0, "a negative cell speaks against the class"

@@ -15,7 +15,7 @@ from nin.choices import Invert, Precision, check_choice
 from nin.data.decoded.decoding_stream import decode_stream
 from nin.data.decoded.decoding_worker import Job
 from nin.data.photos.preparation import prepare
-from nin.device import AdaptiveThreads, fastest_precision, find_device
+from nin.device import AdaptiveThreads, fastest_precision, find_device, keep_freed_memory
 from nin.errors import ModelError, NinError, PhotoError
 from nin.inference.inputs import batches, read_inputs
 from nin.inference.model_folder import Config, save_folder
@@ -57,6 +57,8 @@ class Classifier:
       `nin.data.photos.preparation` as the config's `preparation` says, which is how the training images were;
     - a list of any of these.
 
+    On a CPU the process keeps the memory of a batch for the next: see `nin.device.keep_freed_memory`.
+
     Args:
         network: put in `eval` mode, in float32 and on the `device`, in place.
         config: its preprocessing, labels, preparation of photos and temperature.
@@ -75,6 +77,8 @@ class Classifier:
         precision: Precision | None = None,
     ) -> None:
         self.device = find_device("auto") if device is None else torch.device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.precision: Precision = fastest_precision(self.device) if precision is None else precision
         self.network = channels_last(network).eval().to(self.device, torch.float32)
         self.config = config
