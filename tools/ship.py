@@ -22,6 +22,7 @@ from tyro.conf import Positional
 
 import nin
 from nin.app.console import Progress
+from nin.data.auditing.audit import audit
 from nin.data.images import LabelledImages, Splits
 from nin.data.load import load_dataset
 from nin.device import find_device
@@ -29,7 +30,7 @@ from nin.errors import NinError
 from nin.files import read_json
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import read_folder, save_folder
-from nin.metrics import t_interval
+from nin.metrics import Evaluation, t_interval, wilson_interval
 from nin.runs.folder import read_state
 from nin.runs.run import run_plan
 from nin.training.plan import Plan, resolve
@@ -93,6 +94,7 @@ def main(
         f"{planned.recipe.epochs:g} epochs at {size}x{size}. The temperature is "
         f"{'that of the run' if single else 'the mean of those of the runs'} on {len(splits.train):,} images. The "
         f"weights are stored in float16, which changed the test accuracy by {stored.accuracy - full.accuracy:+.4f}.",
+        near_duplicates(splits, stored, source),
     ]
     environment: dict[str, Any] = read_json(run / "environment.json")
     # Where things lie on this machine is nobody's business.
@@ -117,6 +119,19 @@ def train(plan: Plan, whole: Splits, run: Path, name: str) -> None:
             on_start=progress.start,
             on_event=progress.show,
         )
+
+
+def near_duplicates(splits: Splits, found: Evaluation, source: str) -> str:
+    """Say what the accuracy is on the test images that have no nearly equal image in training."""
+    test = splits.parts()["test"]
+    copied = torch.zeros(len(test), dtype=torch.bool)
+    copied[[image.position for image, _ in audit(splits).near.held_out.get("test", ())]] = True
+    right = (found.probabilities.argmax(dim=1).cpu() == test.labels)[~copied]
+    low, high = wilson_interval(int(right.sum()), len(right))
+    return (
+        f"{int(copied.sum())} of the test images have a nearly equal image in training (found by `nin data {source}`); "
+        f"on the other {len(right):,} the accuracy is {right.float().mean():.4f} ({low:.4f} to {high:.4f})."
+    )
 
 
 def join(one: LabelledImages, other: LabelledImages) -> LabelledImages:
