@@ -83,7 +83,7 @@ def main(
     write(figure, to_png(draw(found)))
 
 
-# --- Three orders of the pixels ---
+# --- Four orders of the pixels ---
 
 
 def relevance(

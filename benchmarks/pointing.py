@@ -5,9 +5,9 @@
 trains NiN at 131x131 for each number of epochs, once with its global max pool and once with an average pool, and
 measures the maps of each by deletion and insertion (`faithfulness.py`), on test images. Beside that it prints how
 often the predicted class's highest cell is the one that is most often the highest for that class: a pool that always
-takes the same cell says nothing about places. The same is printed of trained `models`. Trainings that are there
-already are only read. Both are trained and measured without the last ReLU, which would cut cells that an average
-counts. It decides nothing, so it may look at the test images.
+takes the same cell says nothing about places. The same is printed of trained `models`. Weights that are in RUNS are
+only read: use another folder after a change of the recipe. They are trained and measured without the last ReLU, which
+would cut cells that an average counts. It decides nothing, so it may look at the test images.
 """
 
 from collections.abc import Iterator
@@ -63,10 +63,7 @@ def main(
             print("|", " | ".join([f"{pool} pool, {length:g} epochs", *columns]), "|", flush=True)
     for model in models:
         classifier = nin.load(model)
-        grid = find_architecture(classifier.config.architecture).cells
-        if grid is None:
-            raise NinError(f"{model} has no class maps")
-        print("|", " | ".join([f"`{model}`", *measure(classifier, grid.pool, test, images)]), "|", flush=True)
+        print("|", " | ".join([f"`{model}`", *measure(classifier, None, test, images)]), "|", flush=True)
 
 
 def trained(plan: Plan, splits: Splits, pool: Pool, file: Path) -> nn.Module:
@@ -86,10 +83,12 @@ def trained(plan: Plan, splits: Splits, pool: Pool, file: Path) -> nn.Module:
     return network
 
 
-def measure(classifier: Classifier, pool: Pool, test: LabelledImages, images: int) -> Iterator[str]:
-    """Yield the columns of the table from the accuracy on."""
+def measure(classifier: Classifier, pool: Pool | None, test: LabelledImages, images: int) -> Iterator[str]:
+    """Yield the columns of the table from the accuracy on; `pool` is the architecture's unless another is given."""
     grid, few = find_architecture(classifier.config.architecture).cells, test.first(images)
-    assert grid is not None, "it has class maps"  # noqa: S101
+    if grid is None:
+        raise NinError(f"{classifier.config.architecture} has no class maps")
+    pool = pool or grid.pool
     # Maps in float32: bf16 has ties between cells.
     exact = Classifier(classifier.network, classifier.config, device=classifier.device, precision="float32")
     every = exact.class_maps(test.images)
@@ -115,7 +114,7 @@ def measure(classifier: Classifier, pool: Pool, test: LabelledImages, images: in
 def usual_cell(maps: Float[Tensor, "images cells cells"], predicted: Int64[Tensor, "images"]) -> float:
     """Return how often the highest cell of an image's map is the one that is so most often in its class.
 
-    The mean over the classes; 1/9 would be cells at random in maps of 3x3, and 1 always the same.
+    The mean over the classes; about 1/9 would be cells at random in maps of 3x3, and 1 always the same.
     """
     highest = maps.flatten(1).argmax(1)
     shares = [

@@ -115,23 +115,23 @@ def test_freed_memory_stays_with_the_process_and_is_there_for_the_next_allocatio
 
 PREDICTED_AGAIN = """
 import resource
-import nin, torch
+import nin.inference.classifier, torch
+{first}
 images = torch.zeros(100, 1, 28, 28, dtype=torch.uint8)
 classifier = nin.load("fashion-mnist-maps", device="cpu", precision="float32")
-{first}
-for _ in range(3):
+for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     classifier.logits(images)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-AS_GLIBC_DOES = "import ctypes; ctypes.CDLL(None).mallopt(-1, 128 << 10); ctypes.CDLL(None).mallopt(-4, 65536)"
+AS_GLIBC_DOES = "nin.inference.classifier.keep_freed_memory = lambda: None"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 @pytest.mark.slow
 def test_a_classifier_computes_a_batch_in_the_memory_of_the_last():
     kept, returned = (int(python(PREDICTED_AGAIN.format(first=first))) for first in ("", AS_GLIBC_DOES))
-    assert returned > 25_000, "pages of 4 KiB, for 100 images; is keep_freed_memory still needed?"
+    assert returned > 10_000, "pages of 4 KiB, for 100 images; is keep_freed_memory still needed?"
     assert kept < returned / 5
 
 

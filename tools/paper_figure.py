@@ -1,4 +1,4 @@
-"""How do the paper's class maps look in this package? Its figure 4, of one test image from each class of CIFAR-10.
+"""How do class maps look as the paper draws them? As in its figure 4, for a test image of each class of CIFAR-10.
 
     python tools/paper_figure.py docs/class-maps-paper.png
 
@@ -34,7 +34,7 @@ def main(file: Positional[Path], model: str = "cifar10", source: str = "cifar10"
 
 
 def largest(maps: Float[Tensor, "classes rows columns"], share: float) -> Float[Tensor, "classes rows columns"]:
-    """Return the largest `share` of all the cells of an image's maps, and 0 in place of the others."""
+    """Return the largest `share` of all the cells of an image's maps, with their equals, and 0 for others and below."""
     least = maps.flatten().topk(max(1, round(share * maps.numel()))).values[-1]
     return torch.where(maps >= least, maps, 0.0).clamp(min=0)
 

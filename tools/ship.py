@@ -94,12 +94,12 @@ def main(
         f"{planned.recipe.epochs:g} epochs at {size}x{size}. The temperature is "
         f"{'that of the run' if single else 'the mean of those of the runs'} on {len(splits.train):,} images. The "
         f"weights are stored in float16, which changed the test accuracy by {stored.accuracy - full.accuracy:+.4f}.",
-        near_duplicates(splits, stored, source),
     ]
+    copies = near_duplicates(splits, stored, source)
     environment: dict[str, Any] = read_json(run / "environment.json")
     # Where things lie on this machine is nobody's business.
     environment["command"] = re.sub(r" --(run|data) \S+", "", environment["command"])
-    card = model_card(config, result, environment, name=name, load=name, notes=notes)
+    card = model_card(config, result, environment, name=name, load=name, notes=notes, copies=copies)
     save_folder(WEIGHTS / name, network, config, card, half=True)
 
 

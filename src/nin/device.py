@@ -111,7 +111,8 @@ def keep_freed_memory() -> None:
     """Ask glibc's malloc to keep freed memory for the next training step or batch; elsewhere do nothing.
 
     By default it returns large blocks to the system at once, and the next step takes them again, page by page:
-    thousands of page faults a step (docs/lab-notes.md has what that costs). It holds for the whole process.
+    thousands of page faults a step (docs/lab-notes.md has what that costs). It holds for the whole process; blocks over
+    64 MB are kept for its main thread only.
     """
     if not sys.platform.startswith("linux"):
         return

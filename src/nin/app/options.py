@@ -49,9 +49,9 @@ class Train:
         hint(
             "NAME",
             "quick",
-            "quick: minutes. long: NiN at 131x131 with class maps of 3x3 cells, half an hour (--network nin-2013: at "
-            "32x32, hours). long-67: NiN at 67x67, half an hour. d2l: as in Dive into Deep Learning, 224x224, hours "
-            "on a CPU.",
+            "quick: minutes. long: NiN at 131x131 with class maps of 3x3 cells, half an hour (--network nin-2013: an "
+            "hour, at the images' own size). long-67: NiN at 67x67, half an hour. d2l: as in Dive into Deep Learning, "
+            "224x224, hours on a CPU.",
         ),
     ] = None
     network: Annotated[str | None, hint("NAME", "nin", NETWORK)] = None
@@ -115,7 +115,7 @@ class Evaluate:
 
     source: Annotated[
         Positional[str | None],
-        hint("SOURCE", "that of MODEL's run, else fashion-mnist", EVALUATED),
+        hint("SOURCE", "that of MODEL, else fashion-mnist", EVALUATED),
     ] = None  # fmt: skip
     model: Annotated[str, arg(metavar="MODEL", help=MODEL)] = "fashion-mnist"
     out: Annotated[

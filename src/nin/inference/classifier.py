@@ -57,7 +57,7 @@ class Classifier:
       `nin.data.photos.preparation` as the config's `preparation` says, which is how the training images were;
     - a list of any of these.
 
-    On a CPU the process keeps the memory of a batch for the next: see `nin.device.keep_freed_memory`.
+    On a CPU, where the C library is glibc, the process keeps the memory of a batch: see `nin.device.keep_freed_memory`.
 
     Args:
         network: put in `eval` mode, in float32 and on the `device`, in place.

@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from nin.choices import MODELS
 from nin.inference.model_folder import Config
 from nin.networks.registry import find_architecture
 
@@ -17,6 +18,7 @@ def model_card(
     name: str = "NiN",
     load: str = "RUN/model",
     notes: Sequence[str] = (),
+    copies: str = "",
 ) -> str:
     """Return the model card: Markdown, headed by the fields that the Hugging Face hub reads.
 
@@ -27,6 +29,7 @@ def model_card(
         name: the card's title.
         load: the argument of `nin.load` in the example.
         notes: more paragraphs on how it was trained.
+        copies: a sentence on test images that are in training, too.
 
     """
     loader = PackageLoader("nin.inference", "")
@@ -39,4 +42,6 @@ def model_card(
         name=name,
         load=load,
         notes=notes,
+        copies=copies,
+        models=MODELS,
     )
