@@ -110,8 +110,7 @@ def _mirrored_pairs(splits: Splits) -> int:
 def _print_accuracies(models: Sequence[str], splits: Splits, found: Audit) -> None:
     """Print the accuracies of models on all test images, on those without a copy in train, and on the others."""
     test = splits.parts()["test"]
-    copied = torch.zeros(len(test), dtype=torch.bool)
-    copied[[image.position for image, _ in found.near.held_out["test"]]] = True
+    copied = found.near.mask("test", len(test))
     for name in models:
         right = nin.evaluate(nin.load(name), test).probabilities.argmax(dim=1).cpu() == test.labels
         print(f"| {name} | {' | '.join(map(_accuracy, (right, right[~copied], right[copied])))} |", flush=True)

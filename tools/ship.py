@@ -124,8 +124,7 @@ def train(plan: Plan, whole: Splits, run: Path, name: str) -> None:
 def near_duplicates(splits: Splits, found: Evaluation, source: str) -> str:
     """Say what the accuracy is on the test images that have no nearly equal image in training."""
     test = splits.parts()["test"]
-    copied = torch.zeros(len(test), dtype=torch.bool)
-    copied[[image.position for image, _ in audit(splits).near.held_out.get("test", ())]] = True
+    copied = audit(splits).near.mask("test", len(test))
     right = (found.probabilities.argmax(dim=1).cpu() == test.labels)[~copied]
     low, high = wilson_interval(int(right.sum()), len(right))
     return (

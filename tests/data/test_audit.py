@@ -117,6 +117,9 @@ def test_copies_are_counted_by_the_splits_that_they_lie_in():
     assert [(image.key, copy.key) for image, copy in found.near.held_out["test"]] == [
         ("dog/test-3.png", "cat/validation-1.png")
     ]
+    assert found.equal.mask("test", 6).tolist() == [True, False, False, False, False, False]
+    assert found.near.mask("test", 6).tolist() == [False, False, False, True, False, False]
+    assert not found.near.mask("validation", 6).any()
 
 
 def test_copies_are_said_with_what_differs_first():

@@ -7,6 +7,8 @@ from itertools import combinations_with_replacement
 from typing import Any, get_args
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from nin.choices import Part
 from nin.data.auditing.audit_findings import Finding, of_classes, of_copies, of_photos
@@ -31,6 +33,12 @@ class Copies:
 
     pairs: Mapping[tuple[Part, Part], int]
     held_out: Mapping[Part, tuple[tuple[Image, Image], ...]]
+
+    def mask(self, part: Part, images: int) -> Bool[Tensor, "{images}"]:
+        """Return which of the `images` of a split that is held out have a copy, as in `held_out`."""
+        copied = torch.zeros(images, dtype=torch.bool)
+        copied[[image.position for image, _ in self.held_out.get(part, ())]] = True
+        return copied
 
 
 @dataclass(frozen=True)
