@@ -100,7 +100,9 @@ def make(run: Path, *options: str) -> Run:
 
 
 def spread(values: list[float]) -> str:
-    """Write mean and half of the 95 % interval over the seeds, and each value where they are few."""
+    """Write mean and half of the 95 % interval over the seeds, and each value where they are few; of one, the value."""
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
     each = f" ({', '.join(f'{value:.4f}' for value in values)})" if len(values) <= 5 else ""
     return f"{mean(values):.4f} ± {t_interval(values):.4f}{each}"
 

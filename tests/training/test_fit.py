@@ -357,6 +357,31 @@ def test_a_run_that_does_not_learn_is_warned_of_once_resumed_or_not_and_goes_on(
     assert [(trouble.kind, trouble.step) for trouble in run.troubles] == [("stalled", 115)]
 
 
+@pytest.mark.parametrize(
+    ("minutes", "epochs", "max_epochs", "said"),
+    [
+        (0.5, 0.125, 40.0, "in 0.5 minutes there was time for 0.12 epochs only."),
+        (0.5, 0.25, 40.0, None),
+        (0.5, 0.125, 0.125, None),  # all that the recipe has
+        (None, 0.125, 40.0, None),  # as asked for
+    ],
+)
+def test_minutes_that_had_time_for_too_few_epochs_are_warned_of_once_resumed_or_not(
+    splits: Splits, minutes: float | None, epochs: float, max_epochs: float, said: str | None
+):
+    run = training(splits, replace(SMALL, epochs=epochs, max_epochs=max_epochs))
+    run.plan = replace(run.plan, minutes=minutes)
+    events = list(run.fit())
+    troubles = [] if said is None else [("undertrained", run.plan.steps)]
+    assert [(trouble.kind, trouble.step) for trouble in run.troubles] == troubles
+    assert [event for event in events if isinstance(event, Trouble)] == run.troubles
+    assert said is None or said in run.troubles[0].message
+    last = next(event for event in events if isinstance(event, State))
+    resumed = Training(run.network, splits.train, splits.validation, run.plan, copy.deepcopy(last))
+    list(resumed.fit())
+    assert resumed.troubles == run.troubles
+
+
 def test_a_training_that_is_stopped_from_outside_says_after_which_step(splits: Splits):
     run = training(splits)
     events = run.fit()

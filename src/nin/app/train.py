@@ -11,7 +11,6 @@ from nin.launch import launched_rank
 from nin.runs.result import Result
 from nin.runs.train import train
 from nin.text import duration
-from nin.training.budget import MIN_EPOCHS
 
 EXIT_CODES = {"finished": 0, "dead": 1, "interrupted": 130}
 
@@ -36,10 +35,6 @@ def main(options: Train) -> int:
         except KeyboardInterrupt:
             progress.print("Stopped before the report was made.")
             raise
-    for_minutes = options.epochs is None and options.plan is None and options.resume is None
-    if for_minutes and result.ended == "finished" and result.epochs < MIN_EPOCHS:
-        print(f"There was time for {result.epochs:.2g} epochs only: for a better model give more minutes, or free the "
-              "machine of other work.")  # fmt: skip
     _print_accuracy(result)
     print(f"time                {duration(result.seconds)}, of which training {duration(result.training_seconds)}")
     print(f"model               {result.folder / 'model'}")

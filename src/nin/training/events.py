@@ -46,9 +46,9 @@ class Validation(msgspec.Struct, frozen=True):
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """What is wrong with a run, in `message`: "dead" and "interrupted" end it, "stalled" warns."""
+    """What is wrong with a run, in `message`: "dead" and "interrupted" end it, "stalled" and "undertrained" warn."""
 
-    kind: Literal["dead", "stalled", "interrupted"]
+    kind: Literal["dead", "stalled", "undertrained", "interrupted"]
     step: int
     message: str
 

@@ -18,7 +18,7 @@ from nin.networks.forward import channels_last, compute_logits
 from nin.training import data_parallel
 from nin.training.augmentation import Views, augment, views_of_steps
 from nin.training.events import Event, Revision, State, Step, Trouble, Validation
-from nin.training.health import Health, not_finite
+from nin.training.health import Health, not_finite, undertrained
 from nin.training.optimizer import Optimizer
 from nin.training.plan import Plan
 
@@ -113,12 +113,13 @@ class Training:
             yield self.state()
             if self.step < self.plan.steps:
                 yield from self._revise(revise)
+        if trouble := undertrained(self.plan, self.step, self.epoch):
+            yield self._note(trouble)
 
     def interrupt(self) -> Trouble:
         """Note that the training was stopped from outside after its last step."""
-        step, steps = self.step, self.plan.steps
-        said = f"Ctrl-C stopped the training after step {step} of {steps}; the model is saved as it was then."
-        return self._note(Trouble("interrupted", step, said))
+        after = f"Ctrl-C stopped the training after step {self.step} of {self.plan.steps}"
+        return self._note(Trouble("interrupted", self.step, f"{after}; the model is saved as it was then."))
 
     def state(self) -> State:
         """Return the state after the last step."""
@@ -223,8 +224,7 @@ class Training:
     def _validate(self) -> Validation:
         """Validate the network after an interval, and begin the next."""
         plan, labels = self.plan, self.validation.labels.to(self.device)
-        begin, end = plan.interval_at(self.step - 1)
-        steps = end - begin
+        steps = self.step - plan.interval_at(self.step - 1)[0]
         train_loss, train_accuracy = (total(self.interval_totals) / steps).tolist()
         data_parallel.average_buffers(self.network)
         logits = compute_logits(self.network, self.validation.images, plan.preprocessing, plan.precision)

@@ -1,4 +1,4 @@
-"""Does a training still learn? Notices a dead network, and a loss that stays at chance."""
+"""Does a training learn? Notices a dead network, a loss that stays at chance, and too few epochs."""
 
 import math
 
@@ -7,6 +7,7 @@ from torch import Tensor
 from nin.training.events import Trouble
 from nin.training.plan import Plan
 
+MIN_EPOCHS = 0.25  # less teaches too little to be worth a run
 STALL_WINDOW = 100  # steps over which the loss must have left ln(classes)
 STALL_MARGIN = 0.01  # nats
 
@@ -62,6 +63,18 @@ def not_finite(plan: Plan, step: int, loss: float) -> Trouble:
     """Return the trouble of a loss that is infinite or not a number."""
     message = f"the loss became {loss} in step {step}: the steps were too large for these weights. {_advice(plan)}"
     return Trouble("dead", step, message)
+
+
+def undertrained(plan: Plan, step: int, epoch: float) -> Trouble | None:
+    """Return the trouble of a plan for minutes that had time for too few epochs, if that is so after its last step."""
+    if plan.minutes is None or epoch >= min(MIN_EPOCHS, plan.recipe.max_epochs):
+        return None
+    return Trouble(
+        "undertrained",
+        step,
+        f"in {plan.minutes:g} minutes there was time for {epoch:.2g} epochs only. For a better model give more "
+        "minutes, or free the machine of other work.",
+    )
 
 
 def _advice(plan: Plan) -> str:
