@@ -45,7 +45,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
 
     monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: small_splits())
     pace = Pace(step=1.0, validation=1.0, evaluation=4.0)
-    monkeypatch.setattr("nin.training.budget.measure", lambda plan, data: pace)
+    monkeypatch.setattr("nin.training.budget.measure", lambda plan, data, seconds: pace)
     monkeypatch.setattr("nin.runs.train.run_plan", stop)
     return plan_of
 

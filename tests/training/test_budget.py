@@ -16,12 +16,12 @@ from nin.training import budget
 from nin.training.budget import (
     EPOCHS_TO_ENLARGE,
     FEWEST_STEPS,
-    MIN_EPOCHS,
     Pace,
     fit_to_budget,
     measure,
     plan_for_minutes,
 )
+from nin.training.health import MIN_EPOCHS
 from nin.training.named_recipes import quick
 from nin.training.network import initial_network
 from nin.training.plan import Plan, resolve
@@ -91,6 +91,26 @@ def test_the_measured_pace_is_that_of_real_steps(splits: Splits):
     assert 0 < pace.evaluation < took
 
 
+@pytest.mark.parametrize(("minutes", "seconds"), [(0.5, 0.6), (2.0, 2.4), (5.0, 3.0), (60.0, 3.0)])
+def test_few_minutes_are_not_spent_on_measuring(monkeypatch: pytest.MonkeyPatch, minutes: float, seconds: float):
+    given = []
+
+    def pace_of(plan: Plan, data: Splits, seconds: float) -> Pace:
+        given.append(seconds)
+        return PACE
+
+    monkeypatch.setattr(budget, "measure", pace_of)
+    data = of_fashion_mnists_size(28)
+    plan_for_minutes(minutes, time.monotonic(), resolve(quick(), data.train, 0, CPU), quick, data)
+    assert given == pytest.approx([seconds])
+
+
+@pytest.mark.parametrize(("seconds", "timed"), [(0.0, 1), (60.0, 9)])
+def test_however_few_the_seconds_a_step_besides_the_warm_up_is_timed(splits: Splits, seconds: float, timed: int):
+    plan = resolve(replace(quick(epochs=1.0), batch_size=8), splits.train.first(64), 0, CPU)
+    assert len(budget._step_seconds(plan, splits, 1, 10, seconds)) == timed
+
+
 def test_nothing_is_planned_for_a_network_that_is_dead_at_its_start():
     # All images alike, a single class, and a last ReLU: about every second seed gives a logit below zero.
     data = LabelledImages(torch.zeros(8, 1, 28, 28, dtype=torch.uint8), torch.zeros(8).long(), ("one",))
@@ -120,7 +140,7 @@ def test_more_minutes_buy_a_larger_size(monkeypatch: pytest.MonkeyPatch, minutes
     plan = resolve(quick(), data.train, 0, CPU)
     measured = []
 
-    def pace_of(plan: Plan, data: Splits) -> Pace:
+    def pace_of(plan: Plan, data: Splits, seconds: float) -> Pace:
         measured.append(plan.recipe.size)
         cost = {67: 1.0, 99: 2.5, 131: 4.7}[plan.recipe.size]
         return Pace(0.21 * cost, 1.0 * cost, 4.0 * cost, threads=1)
@@ -130,7 +150,7 @@ def test_more_minutes_buy_a_larger_size(monkeypatch: pytest.MonkeyPatch, minutes
     made, pace = plan_for_minutes(float(minutes), time.monotonic(), plan, quick, data, sizes)
     assert (made.recipe.size, made.preprocessing.size, made.minutes) == (size, size, minutes)
     assert measured == [67] if size == 67 else [67, size]
-    assert pace == pace_of(made, data)
+    assert pace == pace_of(made, data, 3.0)
     assert size == 67 or made.recipe.epochs >= 0.9 * EPOCHS_TO_ENLARGE
     assert made.recipe == replace(quick(made.recipe.epochs), size=size)
     needs = pace.seconds(made.recipe.epochs, made.recipe, len(data.train), made.intervals)
@@ -138,7 +158,7 @@ def test_more_minutes_buy_a_larger_size(monkeypatch: pytest.MonkeyPatch, minutes
 
 
 def test_images_that_are_large_already_keep_their_size(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(budget, "measure", lambda plan, data: Pace(0.01, 0.1, 1.0))
+    monkeypatch.setattr(budget, "measure", lambda plan, data, seconds: Pace(0.01, 0.1, 1.0))
     data = of_fashion_mnists_size(96)
     plan = resolve(quick(), data.train, 0, CPU)
     assert plan_for_minutes(30.0, time.monotonic(), plan, quick, data, (67, 99, 131))[0].recipe.size == 67

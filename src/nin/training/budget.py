@@ -21,18 +21,19 @@ from nin.networks.registry import build_network
 from nin.networks.summary import layers
 from nin.training.events import Step, Trouble
 from nin.training.fit import Training
+from nin.training.health import MIN_EPOCHS
 from nin.training.network import IMAGES_FOR_SHIFT, final_network, initial_network
 from nin.training.plan import Plan, resolve_schedule
 from nin.training.recipe import Recipe
 from nin.training.threads import thread_counts
 
-MIN_EPOCHS = 0.25  # less teaches too little to be worth a run
 FEWEST_STEPS = 20
 SLOW_MOMENT = 8  # how many times slower than it is a machine may look in the moment in which it is measured
 EPOCHS_TO_ENLARGE, STEPS_TO_ENLARGE = 4.0, 800  # that must fit at a larger size for it to win (docs/lab-notes.md)
 SECONDS_PER_INTERVAL = 60  # no interval is planned longer
 SECONDS_FOR_REPORT = 4  # figures, model card and report
-SECONDS_TO_MEASURE = 3  # training steps in a number of threads, on a slow machine
+SECONDS_TO_MEASURE = 3.0  # training steps in a number of threads, on a slow machine
+SHARE_TO_MEASURE = 1 / 50  # of the minutes, where they are few
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Pace:
         return images / recipe.batch_size * self.step
 
 
-def measure(plan: Plan, data: Splits) -> Pace:
+def measure(plan: Plan, data: Splits, seconds: float = SECONDS_TO_MEASURE) -> Pace:
     """Time real training steps and forward passes; takes seconds. The network trained here is thrown away.
 
     Of several processes, which wait for each other in every step, it is the slowest that is timed.
@@ -92,16 +93,17 @@ def measure(plan: Plan, data: Splits) -> Pace:
     Args:
         plan: any plan of the recipe for these data on this device.
         data: to train on and to evaluate.
+        seconds: after which no more steps are taken with a number of threads, once there is one besides the warm-up.
 
     Raises:
         OptionError: the network is dead from its first step on.
 
     """
     counts = share(thread_counts(plan))
-    seconds = {threads: _step_seconds(plan, data, threads, 10 if threads == counts[0] else 3) for threads in counts}
-    seconds = share(seconds)
-    fastest = {threads: min(steps) for threads, steps in seconds.items()}
-    threads = min(counts, key=lambda threads: median(seconds[threads]))
+    took = {n: _step_seconds(plan, data, n, 10 if n == counts[0] else 3, seconds) for n in counts}
+    took = share(took)
+    fastest = {threads: min(steps) for threads, steps in took.items()}
+    threads = min(counts, key=lambda threads: median(took[threads]))
     torch.set_num_threads(threads)
     step, network = min(fastest.values()), initial_network(plan)
     # As many images as are trained on in a second are enough to time the forward pass, which is faster.
@@ -114,7 +116,7 @@ def measure(plan: Plan, data: Splits) -> Pace:
     return share(Pace(step, validation, evaluation, threads, fastest))
 
 
-def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[float]:
+def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int, seconds: float) -> list[float]:
     """Train for some steps or seconds with so many threads; return the seconds of each after the first, a warm-up."""
     steps = steps if plan.device == "cpu" else 100  # an accelerator reports every 20
     schedule = ((0.0, 0.0), (float(steps), 0.0))
@@ -127,7 +129,8 @@ def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[fl
             raise OptionError(f"nothing can be planned for: {event.message}")
         if isinstance(event, Step):
             found.append(plan.recipe.batch_size / event.images_per_second)
-            if share(event.step >= steps or time.monotonic() - started > SECONDS_TO_MEASURE):
+            most = seconds if len(found) > 1 else SECONDS_TO_MEASURE
+            if share(event.step >= steps or time.monotonic() - started > most):
                 break
     return found[1:] or found
 
@@ -170,13 +173,14 @@ def plan_for_minutes(
 
     """
     images, deadline = len(data.train), started + 60 * minutes
-    pace = measure(plan, data)
+    seconds = min(SECONDS_TO_MEASURE, SHARE_TO_MEASURE * 60 * minutes)
+    pace = measure(plan, data, seconds)
     if sizes and max(data.train.images.shape[2:]) < sizes[0]:
         so_far = pace
         size = from_main(lambda: choose_size(deadline - time.monotonic(), so_far, plan, images, sizes))
         if size != plan.recipe.size:
             plan = with_size(plan, size)
-            pace = measure(plan, data)
+            pace = measure(plan, data, seconds)
     epochs = from_main(lambda: fit_to_budget(minutes, started, pace, plan.recipe, images))
     recipe = replace(recipe_for(epochs), size=plan.recipe.size)
     steps_per_interval, schedule = resolve_schedule(recipe, images, pace.intervals(epochs, recipe, images))
