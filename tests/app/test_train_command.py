@@ -91,7 +91,7 @@ def test_too_few_minutes_are_refused_with_what_would_do(
     monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: small_splits())
     answer = nin("train", "--minutes", "0.01", "--run", tmp_path / "run")
     assert answer.returncode == 2
-    assert re.fullmatch(r"nin: 0\.01 minutes are too few: .*; give [0-9.]+ or more\n", answer.stderr)
+    assert re.fullmatch(r"nin: 0\.01 min is too short: .*; give [0-9.]+ or more\n", answer.stderr)
     assert not list(tmp_path.iterdir())
 
 

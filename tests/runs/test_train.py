@@ -19,9 +19,9 @@ from nin.errors import NinError, OptionError
 from nin.files import write_json
 from nin.runs.start import choose_recipe
 from nin.runs.train import train
-from nin.training.budget import Pace
 from nin.training.events import Event, Step
 from nin.training.named_recipes import for_images, named_recipe
+from nin.training.pace import Pace
 from nin.training.plan import Plan
 from nin.training.plan_file import read_plan
 from nin.training.recipe import Recipe
@@ -45,7 +45,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
 
     monkeypatch.setitem(NAMED, "fashion-mnist", lambda on_progress: small_splits())
     pace = Pace(step=1.0, validation=1.0, evaluation=4.0)
-    monkeypatch.setattr("nin.training.budget.measure", lambda plan, data, seconds: pace)
+    monkeypatch.setattr("nin.training.budget.measure", lambda plan, data: pace)
     monkeypatch.setattr("nin.runs.train.run_plan", stop)
     return plan_of
 

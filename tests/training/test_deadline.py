@@ -11,11 +11,11 @@ from torch import nn
 
 from nin.data.images import Splits
 from nin.data.preprocessing import Preprocessing
-from nin.training.budget import SECONDS_FOR_REPORT, Pace
 from nin.training.deadline import SECONDS_PER_REVISION, keep_deadline, rescale
 from nin.training.events import Revision
 from nin.training.fit import Training
 from nin.training.named_recipes import d2l, quick
+from nin.training.pace import SECONDS_FOR_REPORT, Pace
 from nin.training.plan import Plan, resolve, resolve_schedule
 
 PACE = Pace(step=0.1, validation=1.0, evaluation=3.0)

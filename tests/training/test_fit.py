@@ -360,9 +360,10 @@ def test_a_run_that_does_not_learn_is_warned_of_once_resumed_or_not_and_goes_on(
 @pytest.mark.parametrize(
     ("minutes", "epochs", "max_epochs", "said"),
     [
-        (0.5, 0.125, 40.0, "in 0.5 minutes there was time for 0.12 epochs only."),
+        (0.5, 0.125, 40.0, "there was time for less than 0.25 epochs."),
         (0.5, 0.25, 40.0, None),
-        (0.5, 0.125, 0.125, None),  # all that the recipe has
+        (0.5, 0.28, 40.0, None),
+        (0.5, 0.125, 0.15, None),  # all the steps that the recipe has
         (None, 0.125, 40.0, None),  # as asked for
     ],
 )

@@ -75,9 +75,9 @@ class Progress:
             f"{recipe.size}x{recipe.size}, seed {plan.seed}, {plan.device} in {plan.precision}; writing to {folder}"
         )
         if plan.minutes is not None and recipe.epochs >= recipe.max_epochs:
-            self.print(f"The recipe stops at {recipe.epochs:g} epochs, before the {plan.minutes:g} minutes are used.")
+            self.print(f"The recipe stops at {recipe.epochs:g} epochs, before the minutes are used.")
         if plan.minutes is not None and recipe.epochs < 1:
-            self.print(f"{plan.minutes:g} minutes are less than one epoch here; expect a lower accuracy.")
+            self.print("There is time for less than one epoch here; expect a lower accuracy.")
         if plan.threads > usable_threads():
             self.print(
                 f"The plan is for {plan.threads} threads and this machine has {usable_threads()}: it trains with "

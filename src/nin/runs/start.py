@@ -27,9 +27,10 @@ from nin.runs.folder import read_state
 from nin.runs.run import model_config
 from nin.runs.split_record import fingerprint, load_again, load_like, read_record
 from nin.text import printable
-from nin.training.budget import Pace, measure, plan_for_minutes
+from nin.training.budget import plan_for_minutes
 from nin.training.events import State
 from nin.training.named_recipes import for_images, named_recipe, with_augmentation
+from nin.training.pace import Pace, measure
 from nin.training.plan import Plan, Start, resolve
 from nin.training.plan_file import read_plan
 from nin.training.recipe import Recipe

@@ -11,8 +11,8 @@ from itertools import accumulate, pairwise
 
 from msgspec.structs import replace
 
-from nin.training.budget import SECONDS_FOR_REPORT, Pace
 from nin.training.fit import Revise
+from nin.training.pace import SECONDS_FOR_REPORT, Pace
 from nin.training.plan import Plan
 
 SECONDS_PER_REVISION = 3.0

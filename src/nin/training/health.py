@@ -67,13 +67,14 @@ def not_finite(plan: Plan, step: int, loss: float) -> Trouble:
 
 def undertrained(plan: Plan, step: int, epoch: float) -> Trouble | None:
     """Return the trouble of a plan for minutes that had time for too few epochs, if that is so after its last step."""
-    if plan.minutes is None or epoch >= min(MIN_EPOCHS, plan.recipe.max_epochs):
+    one_more = epoch * (step + 1) / step  # as many steps fit into the epochs, without a part of one
+    if plan.minutes is None or one_more > min(MIN_EPOCHS, plan.recipe.max_epochs):
         return None
     return Trouble(
         "undertrained",
         step,
-        f"in {plan.minutes:g} minutes there was time for {epoch:.2g} epochs only. For a better model give more "
-        "minutes, or free the machine of other work.",
+        f"there was time for less than {MIN_EPOCHS:g} epochs. For a better model give more minutes, or free the "
+        "machine of other work.",
     )
 
 

@@ -32,7 +32,7 @@ class Row(msgspec.Struct, frozen=True):
         test, test_interval: the same; None where there are no test images.
         seconds_to_target: of training steps, until the validation accuracy is `TARGET`: the mean, if every seed gets
             there.
-        troubles: what failed, a line each.
+        troubles: what failed or was warned of, a line each.
 
     Figures are None where no training gave a result. A training that died counts with the accuracy that it had.
     """
@@ -136,7 +136,7 @@ def _interval(values: Sequence[float]) -> float | None:
 
 
 def _troubles(outcomes: Outcomes) -> list[str]:
-    """Return what failed in these cells: one line for cells that failed in the same way."""
+    """Return what failed or was warned of in these cells: one line for cells of which it is the same."""
     lines: dict[str, list[str]] = {}
     for cell, outcome in outcomes.items():
         for trouble in (*(outcome.trained.troubles if outcome.trained else ()), *filter(None, [outcome.failed])):
