@@ -84,7 +84,7 @@ def test_more_minutes_buy_a_larger_size(monkeypatch: pytest.MonkeyPatch, minutes
     measured = []
 
     def pace_of(plan: Plan, data: Splits) -> Pace:
-        measured.append(plan.recipe.size)
+        measured.append((plan.recipe.size, plan.minutes))
         cost = {67: 1.0, 99: 2.5, 131: 4.7}[plan.recipe.size]
         return Pace(0.21 * cost, 1.0 * cost, 4.0 * cost, threads=1)
 
@@ -92,7 +92,7 @@ def test_more_minutes_buy_a_larger_size(monkeypatch: pytest.MonkeyPatch, minutes
     sizes = find_architecture("nin").sizes
     made, pace = plan_for_minutes(float(minutes), time.monotonic(), plan, quick, data, sizes)
     assert (made.recipe.size, made.preprocessing.size, made.minutes) == (size, size, minutes)
-    assert measured == [67] if size == 67 else [67, size]
+    assert measured == ([(67, minutes)] if size == 67 else [(67, minutes), (size, minutes)])
     assert pace == pace_of(made, data)
     assert size == 67 or made.recipe.epochs >= 0.9 * EPOCHS_TO_ENLARGE
     assert made.recipe == replace(quick(made.recipe.epochs), size=size)

@@ -136,7 +136,7 @@ def _interval(values: Sequence[float]) -> float | None:
 
 
 def _troubles(outcomes: Outcomes) -> list[str]:
-    """Return what failed or was warned of in these cells: one line for cells of which it is the same."""
+    """Return what failed or was warned of in these cells: one line for all cells with the same trouble."""
     lines: dict[str, list[str]] = {}
     for cell, outcome in outcomes.items():
         for trouble in (*(outcome.trained.troubles if outcome.trained else ()), *filter(None, [outcome.failed])):
