@@ -64,7 +64,8 @@ def main(
             }
             with out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-    average = f"mean {np.mean(accuracies):.4f} ± {t_interval(accuracies):.4f}, lowest {min(accuracies):.4f}"
+    interval = f" ± {t_interval(accuracies):.4f}" if len(accuracies) > 1 else ""
+    average = f"mean {np.mean(accuracies):.4f}{interval}, lowest {min(accuracies):.4f}"
     print(f"{recipe} {' '.join(change)}: {average}", flush=True)
 
 
