@@ -21,7 +21,7 @@ from statistics import mean
 
 import tyro
 
-from nin.metrics import t_interval
+from nin.runs.comparing.table import interval_over_seeds, mean_and_interval
 
 TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94, 0.95)  # of validation accuracy
 
@@ -101,10 +101,8 @@ def make(run: Path, *options: str) -> Run:
 
 def spread(values: list[float]) -> str:
     """Write mean and half of the 95 % interval over the seeds, and each value where they are few; of one, the value."""
-    if len(values) == 1:
-        return f"{values[0]:.4f}"
-    each = f" ({', '.join(f'{value:.4f}' for value in values)})" if len(values) <= 5 else ""
-    return f"{mean(values):.4f} ± {t_interval(values):.4f}{each}"
+    each = f" ({', '.join(f'{value:.4f}' for value in values)})" if 1 < len(values) <= 5 else ""
+    return mean_and_interval(mean(values), interval_over_seeds(values)) + each
 
 
 if __name__ == "__main__":

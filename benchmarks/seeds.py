@@ -17,8 +17,9 @@ import tyro
 from nin.data.images import LabelledImages
 from nin.data.sources.fashion_mnist import fashion_mnist
 from nin.device import find_device
-from nin.metrics import Evaluation, evaluate_logits, t_interval
+from nin.metrics import Evaluation, evaluate_logits
 from nin.networks.forward import compute_logits
+from nin.runs.comparing.table import interval_over_seeds, mean_and_interval
 from nin.training.fit import Training
 from nin.training.named_recipes import RecipeName, named_recipe
 from nin.training.network import final_network, initial_network
@@ -64,9 +65,8 @@ def main(
             }
             with out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-    interval = f" ± {t_interval(accuracies):.4f}" if len(accuracies) > 1 else ""
-    average = f"mean {np.mean(accuracies):.4f}{interval}, lowest {min(accuracies):.4f}"
-    print(f"{recipe} {' '.join(change)}: {average}", flush=True)
+    mean = mean_and_interval(float(np.mean(accuracies)), interval_over_seeds(accuracies))
+    print(f"{recipe} {' '.join(change)}: mean {mean}, lowest {min(accuracies):.4f}", flush=True)
 
 
 def train_plan(plan: Plan, train: LabelledImages, validation: LabelledImages) -> tuple[Training, Evaluation]:

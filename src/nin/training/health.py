@@ -67,7 +67,7 @@ def not_finite(plan: Plan, step: int, loss: float) -> Trouble:
 
 def undertrained(plan: Plan, step: int, epoch: float) -> Trouble | None:
     """Return the trouble of a plan for minutes that had time for too few epochs, if that is so after its last step."""
-    one_more = epoch * (step + 1) / step  # as many steps fit into the epochs, without a part of one
+    one_more = epoch * (step + 1) / step  # a plan rounds its steps down, so a run may end less than one short
     if plan.minutes is None or one_more > min(MIN_EPOCHS, plan.recipe.max_epochs):
         return None
     return Trouble(

@@ -114,25 +114,23 @@ def _step_seconds(plan: Plan, data: Splits, threads: int, steps: int) -> list[fl
 
     After the warm-up at least one more step is taken, unless the warm-up alone has taken `SECONDS_TO_MEASURE`.
     """
-    minutes = math.inf if plan.minutes is None else plan.minutes
-    few_seconds = min(SECONDS_TO_MEASURE, SHARE_TO_MEASURE * 60 * minutes)
     steps = steps if plan.device == "cpu" else 100  # an accelerator reports every 20
     schedule = ((0.0, 0.0), (float(steps), 0.0))
     probe = replace(plan, steps_per_interval=(steps + 1,), schedule=schedule, revisions=(), thread_changes=())
     torch.set_num_threads(threads)
     found: list[float] = []
     training = Training(initial_network(probe), data.train, data.validation, probe)
-    started = time.monotonic()
+    most, started = SECONDS_TO_MEASURE, time.monotonic()
     for event in training.fit():
         if isinstance(event, Trouble) and event.kind == "dead":
             raise OptionError(f"nothing can be planned for: {event.message}")
         if isinstance(event, Step):
             found.append(plan.recipe.batch_size / event.images_per_second)
-            most = SECONDS_TO_MEASURE if len(found) == 1 else few_seconds
             if share(event.step >= steps or time.monotonic() - started > most):
                 break
             if len(found) == 1:
-                started = time.monotonic()
+                minutes = math.inf if plan.minutes is None else plan.minutes
+                most, started = min(SECONDS_TO_MEASURE, SHARE_TO_MEASURE * 60 * minutes), time.monotonic()
     return found[1:] or found
 
 

@@ -115,9 +115,9 @@ def _row(network: str, batch_norm: bool, outcomes: Outcomes) -> Row:
         inference_images_per_second=fmean(one.images_per_second for one in inference) if inference else None,
         inference_memory=max((one.peak_memory for one in inference if one.peak_memory is not None), default=None),
         validation=fmean(validation),
-        validation_interval=_interval(validation),
+        validation_interval=interval_over_seeds(validation),
         test=fmean(test) if test else None,
-        test_interval=_interval(test),
+        test_interval=interval_over_seeds(test),
         seconds_to_target=fmean(times) if len(times) == len(trained) else None,
         troubles=troubles,
     )
@@ -130,7 +130,8 @@ def mean_and_interval(mean: float | None, interval: float | None) -> str:
     return f"{mean:.4f}" if interval is None else f"{mean:.4f} ± {interval:.4f}"
 
 
-def _interval(values: Sequence[float]) -> float | None:
+def interval_over_seeds(values: Sequence[float]) -> float | None:
+    """Return half of the 95 % t-interval of a mean over the seeds; None where fewer than two have a value."""
     interval = t_interval(values)
     return None if math.isnan(interval) else interval
 
