@@ -14,11 +14,12 @@ import torch
 from app.program import ENVIRONMENT
 from synthetic import stripes
 
+from nin.data.images import LabelledImages
 from nin.data.preprocessing import Preprocessing
 from nin.errors import ModelError, OptionError
 from nin.inference.classifier import Classifier
 from nin.inference.export import ExportedModel, metadata, to_onnx
-from nin.inference.int8 import Figures, Quantised
+from nin.inference.int8 import Figures, Quantised, quantise
 from nin.inference.model_folder import Config
 from nin.inference.parity import compare
 from nin.networks.nin_2013 import NiN2013
@@ -177,3 +178,15 @@ def test_int8_is_refused_unless_it_pays(int8: Figures, float32: Figures, said: s
     with pytest.raises(OptionError, match=said) as caught:
         found.check()
     assert "images/s one at a time" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_the_weights_of_an_int8_file_overflow_on_no_processor(small: tuple[Path, object]):
+    images = torch.randint(0, 256, (64, 3, 12, 12), dtype=torch.uint8)
+    labelled = LabelledImages(images, torch.arange(64) % len(LABELS), LABELS)
+    content = quantise(small[0].read_bytes(), images, labelled).content
+    stored = [onnx.numpy_helper.to_array(one) for one in onnx.load_from_string(content).graph.initializer]
+    weights = [array for array in stored if array.dtype == np.int8 and array.ndim == 4]
+    assert len(weights) == 9
+    # Without VNNI two products are added in 16 bits: 2 * 255 * 64 fits, and 2 * 255 * 127 does not.
+    assert max(np.abs(array.astype(int)).max() for array in weights) == 64
