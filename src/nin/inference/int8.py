@@ -98,7 +98,7 @@ def quantise(
             Reader(),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=True,  # weights of 7 bits: with 8, sums overflow 16 bits on processors without VNNI
+            reduce_range=True,  # with 8 bits sums would saturate on x86 processors without VNNI
             op_types_to_quantize=QUANTISED,
             **options,
         )
