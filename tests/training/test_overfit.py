@@ -11,12 +11,12 @@ from nin.networks.registry import NETWORKS, build_network
 from nin.training.named_recipes import quick
 from nin.training.optimizer import Optimizer
 
-IMAGES, CLASSES, MOST_STEPS = 32, 10, 1000  # of which only LeNet, whose sigmoids saturate, needs more than 50
+IMAGES, CLASSES, MOST_STEPS = 64, 10, 1000  # of which only LeNet, whose sigmoids saturate, needs more than 50
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_learns_images_with_random_labels_by_heart(name: str):
+def test_a_network_learns_64_images_with_random_labels_by_heart(name: str):
     size = max(16, NETWORKS[name].smallest_size)
     torch.manual_seed(0)
     network = build_network(name, 1, CLASSES, size, final_relu=False, dropout=0.0)
