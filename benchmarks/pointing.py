@@ -2,15 +2,17 @@
 
     python benchmarks/pointing.py --runs runs/pointing --epochs 2 8 --models fashion-mnist fashion-mnist-maps
 
-trains NiN at 131x131 for each number of epochs, once with its global max pool and once with an average pool, and
-measures the maps of each by deletion and insertion (`faithfulness.py`), on test images. Beside that it prints how
-often the predicted class's highest cell is the one that is most often the highest for that class: a pool that always
-takes the same cell says nothing about places. The same is printed of trained `models`. Weights that are in RUNS are
-only read: use another folder after a change of the recipe. They are trained and measured without the last ReLU, which
-would cut cells that an average counts. It decides nothing, so it may look at the test images.
+trains NiN at 131x131 for each number of epochs and each of `--seeds`, once with its global max pool and once with an
+average pool, and measures the maps of each by deletion and insertion (`faithfulness.py`), on test images. Beside that
+it prints how often the predicted class's highest cell is the one that is most often the highest for that class: a pool
+that always takes the same cell says nothing about places. A second table divides the images by where in the map their
+highest cell lies. The same is printed of trained `models`. Weights that are in RUNS are only read: use another folder
+after a change of the recipe. They are trained and measured without the last ReLU, which would cut cells that an average
+counts. It decides nothing, so it may look at the test images.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +38,15 @@ from nin.training.network import initial_network
 from nin.training.plan import Plan, resolve
 
 Pool = Literal["max", "avg"]
+KINDS = ("deletion", "insertion")
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """What the maps of a model are worth: the columns of both tables, from the accuracy on and from the inside on."""
+
+    figures: list[str]
+    by_place: list[str]
 
 
 def main(
@@ -44,7 +55,7 @@ def main(
     pools: tuple[Pool, ...] = ("max", "avg"),
     models: tuple[str, ...] = (),
     images: int = 300,
-    seed: int = 0,
+    seeds: tuple[int, ...] = (0,),
 ) -> None:
     """Train what is not there yet, measure all, and print the table in Markdown."""
     splits = load_dataset("fashion-mnist")
@@ -55,15 +66,21 @@ def main(
         "| its class's usual cell is the highest |"
     )
     print("|---|---|---|---|---|---|---|---|")
+    found: dict[str, Pointing] = {}
     for pool in pools:
-        for length in epochs:
+        for length, seed in product(epochs, seeds):
             plan = resolve(long(length), splits.train, seed, find_device("auto"))
             network = trained(plan, splits, pool, runs / f"{pool}-{length:g}-{seed}.safetensors")
-            columns = measure(Classifier(network, model_config(plan, splits)), pool, test, images)
-            print("|", " | ".join([f"{pool} pool, {length:g} epochs", *columns]), "|", flush=True)
+            name = f"{pool} pool, {length:g} epochs, seed {seed}"
+            found[name] = measure(Classifier(network, model_config(plan, splits)), pool, test, images)
+            print("|", " | ".join([name, *found[name].figures]), "|", flush=True)
     for model in models:
-        classifier = nin.load(model)
-        print("|", " | ".join([f"`{model}`", *measure(classifier, None, test, images)]), "|", flush=True)
+        found[f"`{model}`"] = measure(nin.load(model), None, test, images)
+        print("|", " | ".join([f"`{model}`", *found[f"`{model}`"].figures]), "|", flush=True)
+    print("\n| deletion, random map minus class map | highest cell inside the map | at an edge | in a corner |")
+    print("|---|---|---|---|")
+    for name, one in found.items():
+        print("|", " | ".join([name, *one.by_place]), "|")
 
 
 def trained(plan: Plan, splits: Splits, pool: Pool, file: Path) -> nn.Module:
@@ -83,8 +100,8 @@ def trained(plan: Plan, splits: Splits, pool: Pool, file: Path) -> nn.Module:
     return network
 
 
-def measure(classifier: Classifier, pool: Pool | None, test: LabelledImages, images: int) -> Iterator[str]:
-    """Yield the columns of the table from the accuracy on; `pool` is the architecture's unless another is given."""
+def measure(classifier: Classifier, pool: Pool | None, test: LabelledImages, images: int) -> Pointing:
+    """Measure the maps of the predicted classes; `pool` is the architecture's unless another is given."""
     grid, few = find_architecture(classifier.config.architecture).cells, test.first(images)
     if grid is None:
         raise NinError(f"{classifier.config.architecture} has no class maps")
@@ -94,21 +111,38 @@ def measure(classifier: Classifier, pool: Pool | None, test: LabelledImages, ima
     every = exact.class_maps(test.images)
     predicted = (every.amax((2, 3)) if pool == "max" else every.mean((2, 3))).argmax(1)
     every = every[torch.arange(len(every)), predicted]  # the predicted class's
-    yield f"{(predicted == test.labels).float().mean():.4f}"
-    size, side = classifier.config.preprocessing.size, few.images.shape[2]
-    noise = torch.rand(every[: len(few)].shape, generator=torch.Generator().manual_seed(0))
+    maps, size, side = every[: len(few)], classifier.config.preprocessing.size, few.images.shape[2]
     orders = {
-        "map": relevance(every[: len(few)], grid, size, side),
-        "random": relevance(noise, grid, size, side),
+        "map": relevance(maps, grid, size, side),
+        "random": relevance(torch.rand(maps.shape, generator=torch.Generator().manual_seed(0)), grid, size, side),
         "chance": torch.zeros(len(few), side, side),
     }
     found = {name: curves(classifier, few.images, rank_pixels(order)) for name, order in orders.items()}
-    for kind, others in (("deletion", ("random", "chance")), ("insertion", ("random",))):
-        areas = {name: area(getattr(one, kind)) for name, one in found.items()}
-        yield mean_and_interval(areas["map"])
-        for other in others:
-            yield mean_and_interval(areas[other] - areas["map"], "+")
-    yield f"{usual_cell(every, predicted):.3f}"
+    deletion, insertion = ({name: area(getattr(one, kind)) for name, one in found.items()} for kind in KINDS)
+    lead = deletion["random"] - deletion["map"]
+    figures = [
+        f"{(predicted == test.labels).float().mean():.4f}",
+        mean_and_interval(deletion["map"]),
+        mean_and_interval(lead, "+"),
+        mean_and_interval(deletion["chance"] - deletion["map"], "+"),
+        mean_and_interval(insertion["map"]),
+        mean_and_interval(insertion["random"] - insertion["map"], "+"),
+        f"{usual_cell(every, predicted):.3f}",
+    ]
+    edges = edges_of_highest(maps)
+    return Pointing(figures, [mean_and_count(lead[edges == number]) for number in (0, 1, 2)])
+
+
+def edges_of_highest(maps: Float[Tensor, "images cells cells"]) -> Int64[Tensor, "images"]:
+    """Return at how many edges of its map the highest cell lies: 0 inside, 1 at an edge, 2 in a corner."""
+    last = maps.shape[1] - 1
+    row, column = torch.unravel_index(maps.flatten(1).argmax(1), maps.shape[1:])
+    return ((row == 0) | (row == last)).long() + ((column == 0) | (column == last)).long()
+
+
+def mean_and_count(values: Float[Tensor, "images"]) -> str:
+    """Write the mean of the images with its interval, and how many they are."""
+    return f"{mean_and_interval(values, '+')} ({len(values)} images)" if len(values) > 1 else f"({len(values)} images)"
 
 
 def usual_cell(maps: Float[Tensor, "images cells cells"], predicted: Int64[Tensor, "images"]) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from faithfulness import curves, grad_cam, rank_pixels, relevance
 from paper_figure import largest
-from pointing import usual_cell
+from pointing import edges_of_highest, usual_cell
 from synthetic import small_splits
 from torch import nn
 
@@ -29,6 +29,16 @@ def test_a_cell_alone_is_most_relevant_in_the_middle_of_its_view(size: int):
     assert row == 33 + 32
     assert column in range(33 + 64, size if cells == 3 else 33 + 65)  # beyond the last cell it is level
     assert found[33, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "edges"), [(1, 1, 0), (2, 1, 0), (0, 2, 1), (1, 3, 1), (3, 1, 1), (0, 0, 2), (3, 0, 2), (0, 3, 2)]
+)
+def test_a_highest_cell_lies_inside_its_map_or_at_an_edge_or_in_a_corner(row: int, column: int, edges: int):
+    maps = torch.full((2, 4, 4), -1.0)
+    maps[1, row, column] = 0.5
+    maps[0, 1, 2] = 0.0
+    assert edges_of_highest(maps).tolist() == [0, edges]
 
 
 def test_a_map_of_one_cell_has_no_place():
