@@ -1,6 +1,6 @@
-"""Do class maps point worse the longer a NiN trains, and does its global pool decide that?
+"""What decides how well NiN's class maps point: the seed, the length of training or the global pool?
 
-    python benchmarks/pointing.py --runs runs/pointing --epochs 2 8 --models fashion-mnist fashion-mnist-maps
+    python benchmarks/pointing.py --runs runs/pointing --epochs 2 8 --seeds 0 1 2 --models fashion-mnist
 
 trains NiN at 131x131 for each number of epochs and each of `--seeds`, once with its global max pool and once with an
 average pool, and measures the maps of each by deletion and insertion (`faithfulness.py`), on test images. Beside that
@@ -38,12 +38,11 @@ from nin.training.network import initial_network
 from nin.training.plan import Plan, resolve
 
 Pool = Literal["max", "avg"]
-KINDS = ("deletion", "insertion")
 
 
 @dataclass(frozen=True)
 class Pointing:
-    """What the maps of a model are worth: the columns of both tables, from the accuracy on and from the inside on."""
+    """A model's row in each of the two tables, without its name."""
 
     figures: list[str]
     by_place: list[str]
@@ -75,9 +74,10 @@ def main(
             found[name] = measure(Classifier(network, model_config(plan, splits)), pool, test, images)
             print("|", " | ".join([name, *found[name].figures]), "|", flush=True)
     for model in models:
-        found[f"`{model}`"] = measure(nin.load(model), None, test, images)
-        print("|", " | ".join([f"`{model}`", *found[f"`{model}`"].figures]), "|", flush=True)
-    print("\n| deletion, random map minus class map | highest cell inside the map | at an edge | in a corner |")
+        name = f"`{model}`"
+        found[name] = measure(nin.load(model), None, test, images)
+        print("|", " | ".join([name, *found[name].figures]), "|", flush=True)
+    print("\n| deletion, random map minus class map | highest cell at no edge | at one | in a corner |")
     print("|---|---|---|---|")
     for name, one in found.items():
         print("|", " | ".join([name, *one.by_place]), "|")
@@ -118,7 +118,9 @@ def measure(classifier: Classifier, pool: Pool | None, test: LabelledImages, ima
         "chance": torch.zeros(len(few), side, side),
     }
     found = {name: curves(classifier, few.images, rank_pixels(order)) for name, order in orders.items()}
-    deletion, insertion = ({name: area(getattr(one, kind)) for name, one in found.items()} for kind in KINDS)
+    deletion, insertion = (
+        {name: area(getattr(one, kind)) for name, one in found.items()} for kind in ("deletion", "insertion")
+    )
     lead = deletion["random"] - deletion["map"]
     figures = [
         f"{(predicted == test.labels).float().mean():.4f}",
@@ -134,7 +136,7 @@ def measure(classifier: Classifier, pool: Pool | None, test: LabelledImages, ima
 
 
 def edges_of_highest(maps: Float[Tensor, "images cells cells"]) -> Int64[Tensor, "images"]:
-    """Return at how many edges of its map the highest cell lies: 0 inside, 1 at an edge, 2 in a corner."""
+    """Return at how many edges of its map, of 2x2 cells or more, the highest cell lies: 2 in a corner."""
     last = maps.shape[1] - 1
     row, column = torch.unravel_index(maps.flatten(1).argmax(1), maps.shape[1:])
     return ((row == 0) | (row == last)).long() + ((column == 0) | (column == last)).long()
