@@ -11,8 +11,9 @@ after a change of the recipe. They are trained and measured without the last ReL
 counts. It decides nothing, so it may look at the test images.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Literal
 
@@ -66,21 +67,25 @@ def main(
     )
     print("|---|---|---|---|---|---|---|---|")
     found: dict[str, Pointing] = {}
-    for pool in pools:
-        for length, seed in product(epochs, seeds):
-            plan = resolve(long(length), splits.train, seed, find_device("auto"))
-            network = trained(plan, splits, pool, runs / f"{pool}-{length:g}-{seed}.safetensors")
-            name = f"{pool} pool, {length:g} epochs, seed {seed}"
-            found[name] = measure(Classifier(network, model_config(plan, splits)), pool, test, images)
-            print("|", " | ".join([name, *found[name].figures]), "|", flush=True)
-    for model in models:
-        name = f"`{model}`"
-        found[name] = measure(nin.load(model), None, test, images)
+    for name, classifier, pool in chain(
+        trainings(runs, splits, pools, epochs, seeds), ((f"`{model}`", nin.load(model), None) for model in models)
+    ):
+        found[name] = measure(classifier, pool, test, images)
         print("|", " | ".join([name, *found[name].figures]), "|", flush=True)
     print("\n| deletion, random map minus class map | highest cell at no edge | at one | in a corner |")
     print("|---|---|---|---|")
     for name, one in found.items():
         print("|", " | ".join([name, *one.by_place]), "|")
+
+
+def trainings(
+    runs: Path, splits: Splits, pools: tuple[Pool, ...], epochs: tuple[float, ...], seeds: tuple[int, ...]
+) -> Iterator[tuple[str, Classifier, Pool]]:
+    """Yield the name, the classifier and the pool of each training, trained or read as it is asked for."""
+    for pool, length, seed in product(pools, epochs, seeds):
+        plan = resolve(long(length), splits.train, seed, find_device("auto"))
+        network = trained(plan, splits, pool, runs / f"{pool}-{length:g}-{seed}.safetensors")
+        yield f"{pool} pool, {length:g} epochs, seed {seed}", Classifier(network, model_config(plan, splits)), pool
 
 
 def trained(plan: Plan, splits: Splits, pool: Pool, file: Path) -> nn.Module:
