@@ -5,6 +5,7 @@
 
 makes a run for each number of minutes and each seed, one after the other on a machine that should do nothing else, and
 prints the accuracy against the minutes and the time to each accuracy. Runs that are there already are only read.
+With `--record benchmarks/records/minutes.csv` each run also becomes a line of the record that minutes_curve.py draws.
 
     python benchmarks/minutes.py --runs runs/minutes --plan runs/minutes/2-0/plan.json --seeds 0 1 2 ...
 
@@ -28,7 +29,7 @@ TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94, 0.95)  # of validation accuracy
 
 @dataclass(frozen=True)
 class Run:
-    """What one run reached, in how many epochs, its images/s, its size, and the seconds of the whole command."""
+    """What one run reached, in how many epochs, its images/s, its size, the seconds of the whole command, and where."""
 
     validation_accuracy: float
     test_accuracy: float
@@ -36,6 +37,8 @@ class Run:
     speed: float
     size: int
     seconds: float
+    date: str
+    processor: str
 
 
 def main(
@@ -45,6 +48,7 @@ def main(
     minutes: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0),
     seeds: tuple[int, ...] = (0, 1, 2),
     plan: Path | None = None,
+    record: Path | None = None,
 ) -> None:
     """Make the runs that are not there yet, and print the tables in Markdown."""
     runs.mkdir(parents=True, exist_ok=True)
@@ -56,6 +60,8 @@ def main(
         for length in minutes:
             options = (source, "--network", network, "--minutes", f"{length:g}", "--seed", str(seed))
             found[length].append(make(runs / f"{length:g}-{seed}", *options))
+            if record is not None:
+                add_line(record, source, network, length, seed, found[length][-1])
     print("| minutes | share of them used | size | epochs | images/s | validation accuracy | test accuracy |")
     print("|---|---|---|---|---|---|---|")
     for length, made in found.items():
@@ -93,10 +99,29 @@ def make(run: Path, *options: str) -> Run:
         seconds.write_text(str(time.perf_counter() - started))
     result = json.loads((run / "result.json").read_text())
     size = json.loads((run / "plan.json").read_text())["recipe"]["size"]
-    values = (result[name] for name in ("validation_accuracy", "test_accuracy", "epochs", "images_per_second"))
-    made = Run(*values, size=size, seconds=float(seconds.read_text()))
+    where = json.loads((run / "environment.json").read_text())
+    made = Run(
+        validation_accuracy=result["validation_accuracy"],
+        test_accuracy=result["test_accuracy"],
+        epochs=result["epochs"],
+        speed=result["images_per_second"],
+        size=size,
+        seconds=float(seconds.read_text()),
+        date=where["started"][:10],
+        processor=where["processor"],
+    )
     print(f"{run.name}: {made}", file=sys.stderr, flush=True)
     return made
+
+
+def add_line(record: Path, source: str, network: str, minutes: float, seed: int, run: Run) -> None:
+    """Add the run to the record, a CSV file with a header, unless it is there."""
+    values = (run.date, run.processor, source, network, f"{minutes:g}", seed, run.size, f"{run.speed:.0f}")
+    reached = (f"{run.epochs:.2f}", f"{run.seconds:.0f}", f"{run.validation_accuracy:.4f}", f"{run.test_accuracy:.4f}")
+    line = ",".join(map(str, (*values, *reached)))
+    lines = record.read_text().splitlines()
+    if line not in lines:
+        record.write_text("\n".join([*lines, line, ""]))
 
 
 def spread(values: list[float]) -> str:
