@@ -12,6 +12,7 @@ With `--record benchmarks/records/minutes.csv` each run also becomes a line of t
 trains one plan with many seeds instead.
 """
 
+import csv
 import json
 import subprocess
 import sys
@@ -25,6 +26,8 @@ import tyro
 from nin.runs.comparing.table import interval_over_seeds, mean_and_interval
 
 TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94, 0.95)  # of validation accuracy
+KEY = ("date", "processor", "source", "network", "minutes", "seed")  # of a line of the record
+MEASURED = ("size", "images_per_second", "epochs", "seconds", "validation_accuracy", "test_accuracy")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def main(
 ) -> None:
     """Make the runs that are not there yet, and print the tables in Markdown."""
     runs.mkdir(parents=True, exist_ok=True)
+    if plan is not None and record is not None:
+        sys.exit("--record holds runs of so many minutes, and a plan has steps instead: leave one of them out")
     if plan is not None:
         compare_seeds(runs, plan, seeds)
         return
@@ -99,7 +104,7 @@ def make(run: Path, *options: str) -> Run:
         seconds.write_text(str(time.perf_counter() - started))
     result = json.loads((run / "result.json").read_text())
     size = json.loads((run / "plan.json").read_text())["recipe"]["size"]
-    where = json.loads((run / "environment.json").read_text())
+    environment = json.loads((run / "environment.json").read_text())
     made = Run(
         validation_accuracy=result["validation_accuracy"],
         test_accuracy=result["test_accuracy"],
@@ -107,21 +112,25 @@ def make(run: Path, *options: str) -> Run:
         speed=result["images_per_second"],
         size=size,
         seconds=float(seconds.read_text()),
-        date=where["started"][:10],
-        processor=where["processor"],
+        date=environment["started"][:10],
+        processor=environment["processor"],
     )
     print(f"{run.name}: {made}", file=sys.stderr, flush=True)
     return made
 
 
 def add_line(record: Path, source: str, network: str, minutes: float, seed: int, run: Run) -> None:
-    """Add the run to the record, a CSV file with a header, unless it is there."""
-    values = (run.date, run.processor, source, network, f"{minutes:g}", seed, run.size, f"{run.speed:.0f}")
-    reached = (f"{run.epochs:.2f}", f"{run.seconds:.0f}", f"{run.validation_accuracy:.4f}", f"{run.test_accuracy:.4f}")
-    line = ",".join(map(str, (*values, *reached)))
-    lines = record.read_text().splitlines()
-    if line not in lines:
-        record.write_text("\n".join([*lines, line, ""]))
+    """Add the run to the record, a CSV file, unless it has a line there."""
+    key = [run.date, run.processor, source, network, f"{minutes:g}", str(seed)]
+    measured = [str(run.size), f"{run.speed:.0f}", f"{run.epochs:.2f}", f"{run.seconds:.0f}"]
+    with record.open("a+", newline="") as file:
+        file.seek(0)
+        lines = list(csv.reader(file))
+        writer = csv.writer(file, lineterminator="\n")
+        if not lines:
+            writer.writerow([*KEY, *MEASURED])
+        if key not in [line[: len(KEY)] for line in lines]:
+            writer.writerow([*key, *measured, f"{run.validation_accuracy:.4f}", f"{run.test_accuracy:.4f}"])
 
 
 def spread(values: list[float]) -> str:

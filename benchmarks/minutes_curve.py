@@ -2,8 +2,8 @@
 
     python benchmarks/minutes_curve.py docs/time-to-accuracy.png
 
-draws the runs of benchmarks/records/minutes.csv, which minutes.py adds: a dot for each run, and a line through the
-means over the seeds. The axis of accuracy is logarithmic in the error.
+draws the runs of benchmarks/records/minutes.csv, to which minutes.py adds lines: a dot for each run, and a line through
+the means over the seeds. The axis of accuracy is logarithmic in the error.
 """
 
 import csv
