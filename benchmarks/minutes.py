@@ -55,9 +55,9 @@ def main(
 ) -> None:
     """Make the runs that are not there yet, and print the tables in Markdown."""
     runs.mkdir(parents=True, exist_ok=True)
-    if plan is not None and record is not None:
-        sys.exit("--record holds runs of so many minutes, and a plan has steps instead: leave one of them out")
     if plan is not None:
+        if record is not None:
+            sys.exit("--record holds runs of so many minutes, and a plan has steps instead: leave one of them out")
         compare_seeds(runs, plan, seeds)
         return
     found: dict[float, list[Run]] = {length: [] for length in minutes}
@@ -120,7 +120,7 @@ def make(run: Path, *options: str) -> Run:
 
 
 def add_line(record: Path, source: str, network: str, minutes: float, seed: int, run: Run) -> None:
-    """Add the run to the record, a CSV file, unless it has a line there."""
+    """Add the run to the record, a CSV file, which is made if it is not there, unless it has a line for this run."""
     key = [run.date, run.processor, source, network, f"{minutes:g}", str(seed)]
     measured = [str(run.size), f"{run.speed:.0f}", f"{run.epochs:.2f}", f"{run.seconds:.0f}"]
     with record.open("a+", newline="") as file:
