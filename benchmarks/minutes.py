@@ -7,7 +7,7 @@ makes a run for each number of minutes and each seed, one after the other on a m
 prints the accuracy against the minutes and the time to each accuracy. Runs that are there already are only read.
 With `--record benchmarks/records/minutes.csv` each run also becomes a line of the record that minutes_curve.py draws.
 
-    python benchmarks/minutes.py --runs runs/minutes --plan runs/minutes/2-0/plan.json --seeds 0 1 2 ...
+    python benchmarks/minutes.py --runs runs/minutes --plan RUN/plan.json --seeds 0 1 2 ...
 
 trains one plan with many seeds instead.
 """
@@ -64,7 +64,8 @@ def main(
     for seed in seeds:
         for length in minutes:
             options = (source, "--network", network, "--minutes", f"{length:g}", "--seed", str(seed))
-            found[length].append(make(runs / f"{length:g}-{seed}", *options))
+            run = runs / f"{Path(source).name}-{network}-{length:g}-{seed}"
+            found[length].append(make(run, *options))
             if record is not None:
                 add_line(record, source, network, length, seed, found[length][-1])
     print("| minutes | share of them used | size | epochs | images/s | validation accuracy | test accuracy |")

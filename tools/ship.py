@@ -6,7 +6,7 @@
 trains on all training images, those for validation too, with the recipe of the runs of `--spread`, by which everything
 was decided, with a seed that was fixed beforehand. It stores the weights in half precision in
 src/nin/weights with a model card, and evaluates what is stored. If it is stopped, it resumes when called again. With
-`--run` one of the runs of `--spread` is stored instead.
+`--run` one of the runs of `--spread` is stored instead. `--chosen` says in the card what was chosen on those runs.
 """
 
 import re
@@ -30,7 +30,8 @@ from nin.errors import NinError
 from nin.files import read_json
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import read_folder, save_folder
-from nin.metrics import Evaluation, t_interval, wilson_interval
+from nin.metrics import Evaluation, wilson_interval
+from nin.runs.comparing.table import interval_over_seeds, mean_and_interval
 from nin.runs.folder import read_state
 from nin.runs.run import run_plan
 from nin.training.plan import Plan, resolve
@@ -41,7 +42,11 @@ WEIGHTS = Path(__file__).parents[1] / "src" / "nin" / "weights"
 
 
 def main(
-    name: Positional[str], spread: tuple[Path, ...], source: str = "fashion-mnist", run: Path | None = None
+    name: Positional[str],
+    spread: tuple[Path, ...],
+    source: str = "fashion-mnist",
+    run: Path | None = None,
+    chosen: str = "Epochs, image size, regularisation and temperature were chosen on",
 ) -> None:
     """Train and store the model `name`."""
     spread = tuple(one.resolve() for one in spread)
@@ -85,11 +90,9 @@ def main(
     origin = "the run" if run in spread else f"a run on all {every:,} images"
     size = planned.recipe.size
     notes = [
-        "Epochs, image size, regularisation and temperature were chosen on runs that trained on "
-        f"{len(splits.train):,} of the training images and were validated on the other {held_out:,}. {seeds} the "
-        "recipe reached a validation accuracy of "
-        f"{mean_and_interval(validation)} and, read once{'' if single else ' each'}, a test accuracy of "
-        f"{mean_and_interval(test)}.",
+        f"{chosen} runs that trained on {len(splits.train):,} of the training images and were validated on the other "
+        f"{held_out:,}. {seeds} the recipe reached a validation accuracy of {spread_of(validation)} and, read "
+        f"once{'' if single else ' each'}, a test accuracy of {spread_of(test)}.",
         f"These weights come from {origin} with seed {read_plan(run / 'plan.json').seed}, fixed beforehand: "
         f"{planned.recipe.epochs:g} epochs at {size}x{size}. The temperature is "
         f"{'that of the run' if single else 'the mean of those of the runs'} on {len(splits.train):,} images. The "
@@ -138,10 +141,10 @@ def join(one: LabelledImages, other: LabelledImages) -> LabelledImages:
     return LabelledImages(torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels]), one.names)
 
 
-def mean_and_interval(values: list[float]) -> str:
-    """Write accuracies as their mean, half of its 95 % t-interval over the seeds, and each."""
-    each = ", ".join(f"{value:.4f}" for value in values)
-    return each if len(values) == 1 else f"{mean(values):.4f} ± {t_interval(values):.4f} ({each})"
+def spread_of(values: list[float]) -> str:
+    """Write accuracies as their mean, half of its 95 % interval over the seeds, and each; of one, the value."""
+    each = f" ({', '.join(f'{value:.4f}' for value in values)})" if len(values) > 1 else ""
+    return mean_and_interval(mean(values), interval_over_seeds(values)) + each
 
 
 if __name__ == "__main__":
