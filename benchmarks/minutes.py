@@ -14,6 +14,7 @@ trains one plan with many seeds instead.
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import time
@@ -64,7 +65,7 @@ def main(
     for seed in seeds:
         for length in minutes:
             options = (source, "--network", network, "--minutes", f"{length:g}", "--seed", str(seed))
-            run = runs / f"{Path(source).name}-{network}-{length:g}-{seed}"
+            run = runs / re.sub(r"[^\w.]+", "-", f"{source} {network} {length:g} {seed}")
             found[length].append(make(run, *options))
             if record is not None:
                 add_line(record, source, network, length, seed, found[length][-1])
@@ -86,7 +87,9 @@ def main(
 
 def compare_seeds(runs: Path, plan: Path, seeds: tuple[int, ...]) -> None:
     """Train one plan with each seed, and print the table in Markdown."""
-    made = [make(runs / f"plan-{seed}", "--plan", str(plan), "--seed", str(seed)) for seed in seeds]
+    made = [
+        make(runs / f"plan-of-{plan.parent.name}-{seed}", "--plan", str(plan), "--seed", str(seed)) for seed in seeds
+    ]
     validation, test = [one.validation_accuracy for one in made], [one.test_accuracy for one in made]
     print("| seed | validation accuracy | test accuracy |\n|---|---|---|")
     for seed, one in zip(seeds, made, strict=True):

@@ -7,7 +7,7 @@ trains on all training images, those for validation too, with the recipe of the 
 was decided, with a seed that was fixed beforehand. It stores the weights in half precision in
 src/nin/weights with a model card, and evaluates what is stored. If it is stopped, it resumes when called again. With
 `--epochs` this training is of another length than they: 90 epochs of 50,000 images are as many steps as 100 of 45,000.
-With `--run` one of the runs of `--spread` is stored instead. `--chosen` says in the card what was chosen on those runs.
+With `--run` one of the runs of `--spread` is stored instead. `--chosen` names, for the card, what was chosen on them.
 """
 
 import re
@@ -48,7 +48,7 @@ def main(
     source: str = "fashion-mnist",
     run: Path | None = None,
     epochs: float | None = None,
-    chosen: str = "Epochs, image size, regularisation and temperature were chosen on",
+    chosen: str = "Epochs, image size, regularisation and temperature",
 ) -> None:
     """Train and store the model `name`."""
     spread = tuple(one.resolve() for one in spread)
@@ -56,6 +56,8 @@ def main(
         raise NinError("--spread needs one run at least")
     if run is not None and (run := run.resolve()) not in spread:
         raise NinError(f"--run must be one of the runs of --spread, not {run}")
+    if run is not None and epochs is not None:
+        raise NinError("--run stores a run as it is, without --epochs: leave one of them out")
     splits = load_dataset(source)
     assert splits.test is not None, "the named sets have test images"  # noqa: S101
     planned = read_plan(spread[0] / "plan.json")
@@ -64,8 +66,12 @@ def main(
         whole = Splits(join(splits.train, splits.validation), splits.validation, splits.test, splits.origin)
         recipe = planned.recipe if epochs is None else replace(planned.recipe, epochs=epochs)
         plan = resolve(recipe, whole.train, SEED, find_device("auto"))
+        if (run / "plan.json").exists() and read_plan(run / "plan.json") != plan:
+            raise NinError(f"{run} is a run of another plan; remove it first")
         if not (run / "result.json").exists():
-            train(plan, whole, run, name)
+            runs = " ".join(one.name for one in spread)
+            length = "" if epochs is None else f" --epochs {epochs:g}"
+            train(plan, whole, run, f"python tools/ship.py {name} --source {source} --spread {runs}{length}")
 
     results: list[dict[str, Any]] = [read_json(one / "result.json") for one in spread]
     config, network = read_folder(run / "model")
@@ -93,9 +99,9 @@ def main(
     origin = "the run" if run in spread else f"a run on all {every:,} images"
     made, size = read_plan(run / "plan.json"), planned.recipe.size
     notes = [
-        f"{chosen} runs that trained on {len(splits.train):,} of the training images and were validated on the other "
-        f"{held_out:,}. {seeds} the recipe reached a validation accuracy of {spread_of(validation)} and, read "
-        f"once{'' if single else ' each'}, a test accuracy of {spread_of(test)}.",
+        f"{chosen} were chosen on runs that trained on {len(splits.train):,} of the training images and were validated "
+        f"on the other {held_out:,}. {seeds}, {planned.recipe.epochs:g} epochs reached a validation accuracy of "
+        f"{spread_of(validation)} and, read once{'' if single else ' each'}, a test accuracy of {spread_of(test)}.",
         f"These weights come from {origin} with seed {made.seed}, fixed beforehand: "
         f"{made.recipe.epochs:g} epochs at {size}x{size}. The temperature is "
         f"{'that of the run' if single else 'the mean of those of the runs'} on {len(splits.train):,} images. The "
@@ -109,11 +115,9 @@ def main(
     save_folder(WEIGHTS / name, network, config, card, half=True)
 
 
-def train(plan: Plan, whole: Splits, run: Path, name: str) -> None:
+def train(plan: Plan, whole: Splits, run: Path, command: str) -> None:
     """Train to the end; resume if the run was stopped before."""
     resume = (run / "plan.json").exists()
-    if resume and read_plan(run / "plan.json") != plan:
-        raise NinError(f"{run} is a run of another plan; remove it first")
     with Progress() as progress:
         run_plan(
             plan,
@@ -121,7 +125,7 @@ def train(plan: Plan, whole: Splits, run: Path, name: str) -> None:
             run,
             resume=resume,
             state=read_state(run) if resume else None,
-            command=f"python tools/ship.py {name}",
+            command=command,
             on_start=progress.start,
             on_event=progress.show,
         )
@@ -134,8 +138,9 @@ def near_duplicates(splits: Splits, found: Evaluation, source: str) -> str:
     right = (found.probabilities.argmax(dim=1).cpu() == test.labels)[~copied]
     low, high = wilson_interval(int(right.sum()), len(right))
     return (
-        f"{int(copied.sum())} of the test images have a nearly equal image in training (found by `nin data {source}`); "
-        f"on the other {len(right):,} the accuracy is {right.float().mean():.4f} ({low:.4f} to {high:.4f})."
+        f"{int(copied.sum())} of the test images have a nearly equal image among those for training and validation "
+        f"(found by `nin data {source}`); on the other {len(right):,} the accuracy is {right.float().mean():.4f} "
+        f"({low:.4f} to {high:.4f})."
     )
 
 
