@@ -24,7 +24,7 @@ from statistics import mean
 
 import tyro
 
-from nin.runs.comparing.table import interval_over_seeds, mean_and_interval
+from nin.runs.comparing.table import spread_over_seeds
 
 TARGETS = (0.885, 0.90, 0.92, 0.93, 0.94, 0.95)  # of validation accuracy
 KEY = ("date", "processor", "source", "network", "minutes", "seed")  # of a line of the record
@@ -74,9 +74,10 @@ def main(
     for length, made in found.items():
         used = ", ".join(f"{one.seconds / length / 60:.1%}" for one in made)
         epochs = ", ".join(f"{one.epochs:.2f}" for one in made)
-        validation, test = [one.validation_accuracy for one in made], [one.test_accuracy for one in made]
+        validation = spread_over_seeds([one.validation_accuracy for one in made])
+        test = spread_over_seeds([one.test_accuracy for one in made])
         sizes, speeds = ", ".join(sorted({str(one.size) for one in made})), mean(one.speed for one in made)
-        print(f"| {length:g} | {used} | {sizes} | {epochs} | {speeds:.0f} | {spread(validation)} | {spread(test)} |")
+        print(f"| {length:g} | {used} | {sizes} | {epochs} | {speeds:.0f} | {validation} | {test} |")
     print("\n| validation accuracy | the fewest of these minutes whose mean reaches it |\n|---|---|")
     for target in TARGETS:
         enough = [
@@ -87,14 +88,13 @@ def main(
 
 def compare_seeds(runs: Path, plan: Path, seeds: tuple[int, ...]) -> None:
     """Train one plan with each seed, and print the table in Markdown."""
-    made = [
-        make(runs / f"plan-of-{plan.parent.name}-{seed}", "--plan", str(plan), "--seed", str(seed)) for seed in seeds
-    ]
+    name = f"plan-of-{plan.resolve().parent.name}"
+    made = [make(runs / f"{name}-{seed}", "--plan", str(plan), "--seed", str(seed)) for seed in seeds]
     validation, test = [one.validation_accuracy for one in made], [one.test_accuracy for one in made]
     print("| seed | validation accuracy | test accuracy |\n|---|---|---|")
     for seed, one in zip(seeds, made, strict=True):
         print(f"| {seed} | {one.validation_accuracy:.4f} | {one.test_accuracy:.4f} |")
-    print(f"| mean | {spread(validation)} | {spread(test)} |")
+    print(f"| mean | {spread_over_seeds(validation)} | {spread_over_seeds(test)} |")
     print(f"| lowest | {min(validation):.4f} | {min(test):.4f} |")
 
 
@@ -135,12 +135,6 @@ def add_line(record: Path, source: str, network: str, minutes: float, seed: int,
             writer.writerow([*KEY, *MEASURED])
         if key not in [line[: len(KEY)] for line in lines]:
             writer.writerow([*key, *measured, f"{run.validation_accuracy:.4f}", f"{run.test_accuracy:.4f}"])
-
-
-def spread(values: list[float]) -> str:
-    """Write mean and half of the 95 % interval over the seeds, and each value where they are few; of one, the value."""
-    each = f" ({', '.join(f'{value:.4f}' for value in values)})" if 1 < len(values) <= 5 else ""
-    return mean_and_interval(mean(values), interval_over_seeds(values)) + each
 
 
 if __name__ == "__main__":

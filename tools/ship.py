@@ -32,7 +32,7 @@ from nin.files import read_json
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import read_folder, save_folder
 from nin.metrics import Evaluation, wilson_interval
-from nin.runs.comparing.table import interval_over_seeds, mean_and_interval
+from nin.runs.comparing.table import spread_over_seeds
 from nin.runs.folder import read_state
 from nin.runs.run import run_plan
 from nin.training.plan import Plan, resolve
@@ -101,7 +101,8 @@ def main(
     notes = [
         f"{chosen} were chosen on runs that trained on {len(splits.train):,} of the training images and were validated "
         f"on the other {held_out:,}. {seeds}, {planned.recipe.epochs:g} epochs reached a validation accuracy of "
-        f"{spread_of(validation)} and, read once{'' if single else ' each'}, a test accuracy of {spread_of(test)}.",
+        f"{spread_over_seeds(validation)} and, read once{'' if single else ' each'}, a test accuracy of "
+        f"{spread_over_seeds(test)}.",
         f"These weights come from {origin} with seed {made.seed}, fixed beforehand: "
         f"{made.recipe.epochs:g} epochs at {size}x{size}. The temperature is "
         f"{'that of the run' if single else 'the mean of those of the runs'} on {len(splits.train):,} images. The "
@@ -147,12 +148,6 @@ def near_duplicates(splits: Splits, found: Evaluation, source: str) -> str:
 def join(one: LabelledImages, other: LabelledImages) -> LabelledImages:
     """Put two sets of images together."""
     return LabelledImages(torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels]), one.names)
-
-
-def spread_of(values: list[float]) -> str:
-    """Write accuracies as their mean, half of its 95 % interval over the seeds, and each; of one, the value."""
-    each = f" ({', '.join(f'{value:.4f}' for value in values)})" if len(values) > 1 else ""
-    return mean_and_interval(mean(values), interval_over_seeds(values)) + each
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from nin.runs.comparing.cell import Cell, Inference, Job, Outcome, Outcomes, Poi
 from nin.runs.comparing.compare import Watcher, compare, read_outcomes
 from nin.runs.comparing.comparison_page import write_page
 from nin.runs.comparing.plan import Plan, best_factor
-from nin.runs.comparing.table import rows_of, seconds_to, to_csv
+from nin.runs.comparing.table import rows_of, seconds_to, spread_over_seeds, to_csv
 from nin.runs.environment import machine
 
 QUIET = Watcher(lambda cell, left: None, lambda progress: None, lambda outcome: None)
@@ -459,3 +459,17 @@ def test_names_are_text_on_the_page(tmp_path: Path):
     page = write_page(tmp_path, SETTINGS, outcomes, machine("nin <compare>")).read_text()
     assert "not trained: &lt;b&gt; &amp; more" in page
     assert "nin &lt;compare&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ([0.9407], "0.9407"),
+        ([0.9258, 0.9239, 0.9264], "0.9254 ± 0.0032 (0.9258, 0.9239, 0.9264)"),
+        ([0.91, 0.92, 0.93, 0.94, 0.95, 0.96], "0.9350 ± 0.0196"),
+    ],
+)
+def test_accuracies_of_some_seeds_are_written_with_their_interval_and_few_with_each_of_them(
+    values: list[float], written: str
+):
+    assert spread_over_seeds(values) == written

@@ -130,6 +130,12 @@ def mean_and_interval(mean: float | None, interval: float | None) -> str:
     return f"{mean:.4f}" if interval is None else f"{mean:.4f} ± {interval:.4f}"
 
 
+def spread_over_seeds(values: Sequence[float]) -> str:
+    """Write the mean, half of its interval over the seeds, and each value where there are 2 to 5; of one, the value."""
+    each = f" ({', '.join(f'{value:.4f}' for value in values)})" if 1 < len(values) <= 5 else ""
+    return mean_and_interval(fmean(values), interval_over_seeds(values)) + each
+
+
 def interval_over_seeds(values: Sequence[float]) -> float | None:
     """Return half of the 95 % t-interval of a mean over the seeds; None where fewer than two have a value."""
     interval = t_interval(values)
