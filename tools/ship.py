@@ -11,6 +11,7 @@ With `--run` one of the runs of `--spread` is stored instead. `--chosen` names, 
 """
 
 import re
+import sys
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from tyro.conf import Positional
 
 import nin
 from nin.app.console import Progress
+from nin.app.streams import complain
 from nin.data.auditing.audit import audit
 from nin.data.images import LabelledImages, Splits
 from nin.data.load import load_dataset
@@ -151,4 +153,7 @@ def join(one: LabelledImages, other: LabelledImages) -> LabelledImages:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    try:
+        tyro.cli(main)
+    except NinError as error:
+        sys.exit(complain(str(error)))

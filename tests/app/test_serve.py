@@ -11,16 +11,20 @@ import subprocess
 import time
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from tempfile import SpooledTemporaryFile
 
 import numpy as np
 import pytest
 from app.program import ENVIRONMENT, GARMENTS, PROGRAM, Nin
 from app.served import FAST, Server, multipart, serving
 from PIL import Image
+from starlette import formparsers
 
 from nin.app.serve import _listen
 from nin.app.serving import guard, service
+from nin.data.decoded.decoding_service import DecodingService
+from nin.data.decoded.decoding_stream import StreamedPhoto
 from nin.inference.load import load
 
 DRESS = GARMENTS / "dress.jpg"
@@ -218,16 +222,44 @@ def test_what_a_client_asks_that_has_left_is_not_computed(monkeypatch: pytest.Mo
         assert len(ended) == 3
 
 
-def test_one_bad_photo_ends_the_others_of_its_request(server: Server):
-    slow = io.BytesIO()
-    Image.effect_noise((1500, 1200), 50).save(slow, "PNG")
-    files = [("bad.png", b"hello"), *(8 * [("slow.png", slow.getvalue())])]
-    began = time.monotonic()
-    assert server.predict(("slow.png", slow.getvalue()))[0] == 200
-    one = time.monotonic() - began
-    began = time.monotonic()
-    assert server.predict(*files)[0] == 422
-    assert time.monotonic() - began < 6 * one
+def large_photo() -> bytes:
+    """Return a photo that is slow to decode, and larger than what the service holds in memory."""
+    file = io.BytesIO()
+    Image.effect_noise((1500, 1200), 50).save(file, "PNG")
+    assert file.tell() > 1024**2
+    return file.getvalue()
+
+
+def test_one_bad_photo_ends_the_others_of_its_request(monkeypatch: pytest.MonkeyPatch):
+    decode, asked = DecodingService.decode, list[Future[StreamedPhoto]]()
+
+    def noted(decoding: DecodingService, photo: bytes) -> Future[StreamedPhoto]:
+        asked.append(decode(decoding, photo))
+        return asked[-1]
+
+    monkeypatch.setattr(DecodingService, "decode", noted)
+    with serving(FAST, in_this_process=True) as served:
+        assert served.predict(("bad.png", b"hello"), *(15 * [("slow.png", large_photo())]))[0] == 422
+        while not all(one.done() for one in asked):
+            time.sleep(0.01)
+        assert any(one.cancelled() for one in asked)
+
+
+@pytest.mark.parametrize(("others", "status"), [([], 200), ([("bad.png", b"hello")], 422)])
+def test_the_files_of_photos_are_closed_when_the_client_leaves(
+    monkeypatch: pytest.MonkeyPatch, others: list[tuple[str, bytes]], status: int
+):
+    files: list[SpooledTemporaryFile[bytes]] = []
+
+    def noted(max_size: int) -> SpooledTemporaryFile[bytes]:
+        files.append(SpooledTemporaryFile(max_size=max_size))  # noqa: SIM115 - the service closes it
+        return files[-1]
+
+    monkeypatch.setattr(formparsers, "SpooledTemporaryFile", noted)
+    with serving(FAST, in_this_process=True) as served:
+        assert served.predict(*others, *(4 * [("large.png", large_photo())]))[0] == status
+    assert len(files) == 4 + len(others)
+    assert all(file.closed for file in files)
 
 
 def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch):

@@ -62,8 +62,8 @@ class Guard:
         watching = asyncio.create_task(body.watch())
         try:
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if answering.done():
-                answering.result()
+            if answering.done() or headed.complete:  # what has answered closes the photos' files yet
+                await answering
         finally:
             for task in (answering, leaving, watching):
                 task.cancel()
@@ -135,6 +135,7 @@ class _Headed:
 
     def __init__(self, send: Send, path: str) -> None:
         self._send = send
+        self.complete = False  # whether all of it was sent, or is being sent
         inline = " 'unsafe-inline'" if path == "/docs" else ""  # Swagger UI is started by a script in its page
         self.headers = _HEADERS | {"content-security-policy": _POLICY.format(inline=inline)}
 
@@ -143,6 +144,7 @@ class _Headed:
         if message["type"] == "http.response.start":
             added = [(name.encode(), value.encode()) for name, value in self.headers.items()]
             message["headers"] = [*message.get("headers", []), *added]
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
         async with asyncio.timeout(SECONDS_TO_SEND):
             await self._send(message)
 
