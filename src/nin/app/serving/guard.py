@@ -62,7 +62,7 @@ class Guard:
         watching = asyncio.create_task(body.watch())
         try:
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if answering.done() or headed.complete:  # what has answered closes the photos' files yet
+            if answering.done() or headed.complete:  # it still has to close the photos' files
                 await answering
         finally:
             for task in (answering, leaving, watching):
