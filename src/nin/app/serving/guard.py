@@ -62,7 +62,7 @@ class Guard:
         watching = asyncio.create_task(body.watch())
         try:
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if answering.done() or headed.complete:  # it still has to close the photos' files
+            if answering.done() or headed.complete:  # after the answer it closes the photos' files
                 await answering
         finally:
             for task in (answering, leaving, watching):
@@ -97,7 +97,7 @@ class _Body:
         self.complete, self.left = asyncio.Event(), asyncio.Event()
 
     async def watch(self) -> None:
-        """Notice when the client leaves, once its request is complete."""
+        """Notice when the client leaves, once its request is complete; the server says so after the answer, too."""
         await self.complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
