@@ -71,14 +71,19 @@ def test_a_revised_plan_is_said_with_its_steps(capsys: pytest.CaptureFixture[str
     assert out.count("This machine") == 1
 
 
-def test_a_training_goes_on_when_nobody_reads_its_lines_any_more(monkeypatch: pytest.MonkeyPatch):
-    progress = Progress()
+@pytest.mark.parametrize(("name", "other"), [("stdout", "stderr"), ("stderr", "stdout")])
+def test_the_work_goes_on_when_nobody_reads_its_lines_any_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, other: str
+):
+    progress = Progress(stderr=name == "stderr")
     full = Path("/dev/full").open("w")  # noqa: SIM115 - closed below, where what it holds back cannot be written
-    monkeypatch.setattr("sys.stdout", full)
+    monkeypatch.setattr(f"sys.{name}", full)
     progress.print("lost")
-    assert sys.stdout is not full
+    assert getattr(sys, name) is not full
     progress.print("lost too, and no error")
-    sys.stdout.close()
+    print("results", file=getattr(sys, other))
+    assert getattr(capsys.readouterr(), other[3:]) == "results\n"
+    getattr(sys, name).close()
     with pytest.raises(OSError, match="No space left"):
         full.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import signal
@@ -10,9 +11,10 @@ import struct
 import subprocess
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from tempfile import SpooledTemporaryFile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,6 +261,33 @@ def test_the_files_of_photos_are_closed_after_the_answer(
         assert served.predict(*others, *(4 * [("large.png", large_photo())]))[0] == status
     assert len(files) == 4 + len(others)
     assert all(file.closed for file in files)
+
+
+def test_photos_of_clients_that_have_left_are_not_computed_before_others():
+    computed: list[int] = []
+
+    class Counting(service.ServedModel):
+        def _compute(self, batch: Sequence[Any]) -> list[Any]:
+            computed.append(len(batch))
+            return super()._compute(batch)
+
+    async def ask() -> str:
+        model = Counting(classifier, decoding, executor)
+        left = [asyncio.ensure_future(model.predict("a", DRESS.read_bytes(), maps=False)) for _ in range(5)]
+        while model.waiting.qsize() < len(left):
+            await asyncio.sleep(0.01)
+        for one in left:
+            one.cancel()
+        answering = asyncio.ensure_future(model.answer())
+        found = await model.predict("b", DRESS.read_bytes(), maps=False)
+        answering.cancel()
+        return found.prediction.label
+
+    classifier = load(FAST)
+    decoder = contextlib.closing(DecodingService(service._job(classifier), 1))
+    with ThreadPoolExecutor(1) as executor, decoder as decoding:
+        assert asyncio.run(ask()) == "Dress"
+    assert computed == [1]
 
 
 def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch):

@@ -72,9 +72,11 @@ def test_photos_that_crash_their_decoders_never_end_the_service(tmp_path: Path, 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr("nin.data.decoded.decoding_pool._MOST_CRASHES", 2)
     service = DecodingService(JOB, workers=1)
-    for _ in range(2):
+    for _ in range(3):
         assert service.decode(b"hostile").result(30).reason == "the decoder crashed on it; save it again as PNG"
         assert service.decode(photo(0)).result(30).image is not None
+    for _ in range(2):
+        assert service.decode(b"hostile").result(30).image is None
     with pytest.raises(DataError, match="decoders have crashed on 3 photos"):
         service.decode(b"hostile").result(30)
     assert service.decode(photo(1)).result(30).image is not None
@@ -121,6 +123,35 @@ def test_a_photo_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch
     found = [service.decode(one) for one in (slow_photo(8), photo(0))]
     assert found[0].result(30).reason == "it takes over 0.02 s to decode; save it again as PNG"
     assert found[1].result(30).image is not None
+    service.close()
+
+
+def test_a_photo_that_takes_too_long_holds_up_the_others_of_its_chunk_only_so_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decoding_service, "PATIENCE", 0.2)
+    service = DecodingService(JOB, workers=1)
+    for size in (1, 4, 16):  # the chunks that a worker takes grow
+        assert all(one.result(30).image is not None for one in [service.decode(photo(0)) for _ in range(2 * size)])
+    sent = [slow_photo(), *(30 * [photo(0)]), slow_photo(24)]
+    asked = [service.decode(one) for one in sent]
+    assert all(one.result(30).image is not None for one in asked[1:-1])
+    assert asked[-1].result(30).reason.startswith("it takes over 0.2 s")
+    service.close()
+
+
+def test_workers_come_back_after_a_moment_without_programs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decoding_service, "_SECONDS_ALONE", 0.0)
+    here: list[object] = []
+    alone = decoding_service.decode_chunk
+    monkeypatch.setattr(decoding_service, "decode_chunk", lambda *chunk: here.append(chunk) or alone(*chunk))
+    with monkeypatch.context() as without:
+        without.setattr("sys.executable", "/nowhere/python")
+        service = DecodingService(JOB, workers=2)
+        assert service.decode(photo(0)).result(30).image is not None
+    for _ in range(20):
+        assert service.decode(photo(0)).result(30).image is not None
+    before = len(here)
+    assert service.decode(photo(0)).result(30).image is not None
+    assert 1 <= before == len(here)
     service.close()
 
 

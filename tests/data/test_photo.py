@@ -136,8 +136,9 @@ def test_a_camera_held_otherwise_is_turned_back(read: Callable[..., Image.Image]
     np.testing.assert_allclose(np.asarray(shown)[..., 0], np.asarray(upright), atol=30)
 
 
-def test_damaged_exif_costs_the_orientation_only(read: Callable[..., Image.Image]):
-    assert read(Image.fromarray(GREY), "JPEG", exif=b"Exif\0\0MM\0nonsense").size == (60, 40)
+@pytest.mark.parametrize("exif", [b"MM\0nonsense", b"II*\0\x08\0\0\0\xff\xff", b"MM\0*\0\0\0\x08\x11\0"])
+def test_damaged_exif_costs_the_orientation_only(read: Callable[..., Image.Image], exif: bytes):
+    assert read(Image.fromarray(GREY), "JPEG", exif=b"Exif\0\0" + exif).size == (60, 40)
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])

@@ -103,6 +103,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "bmp, negative": lambda: bmp_claiming(10_000, -(2**31)),
     "tiff": lambda: tiff(t256=60_000, t257=60_000),
     "tiff, strips": lambda: tiff(strips=10_000_000, t273=110, t278=1) + bytes(40_000_000),
+    "tiff, tiles": lambda: (
+        tiff(t256=100_000, t257=500, t258=1, t322=1, t323=400_000, t324=0, t325=8) + bytes(7_000_000)
+    ),
+    "tiff, compressed tiles": lambda: tiff(t256=100_000, t257=1, t259=8, t322=16, t323=400_000, t324=0, t325=8),
     "jpeg, scans": jpeg_of_many_scans,
     "jpeg, exif": lambda: jpeg_of_many_segments(b"\xff\xe1\x27\x10Exif\0\0" + bytes(9992), 4000),
     "jpeg, segments": lambda: jpeg_of_many_segments(b"\xff\xe5\x00\x02", 4_000_000),

@@ -143,7 +143,7 @@ def print_above(bar: progress.Progress, line: str) -> None:
     try:
         print(line, file=bar.console.file, flush=True)
     except OSError:
-        mute()
+        mute("stderr" if bar.console.stderr else "stdout")
 
 
 def print_table(table: Table) -> None:

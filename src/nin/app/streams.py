@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from nin.errors import FileError
 from nin.text import printable
@@ -21,9 +22,9 @@ def complain(message: str) -> int:
     return 2
 
 
-def mute() -> None:
-    """Discard what is still printed, once its reader has gone."""
-    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
+def mute(stream: Literal["stdout", "stderr"] = "stdout") -> None:
+    """Discard what is still printed to a stream, once its reader has gone."""
+    setattr(sys, stream, Path(os.devnull).open("w"))  # noqa: SIM115 - to the end of the process
 
 
 def names_on_stdin(*, end: bytes) -> Iterator[Path]:

@@ -90,6 +90,9 @@ class ServedModel:
             batch = [await self.waiting.get()]
             while len(batch) < MOST_IMAGES and not self.waiting.empty():
                 batch.append(self.waiting.get_nowait())
+            batch = [one for one in batch if not one.answer.done()]  # the clients of the others have left
+            if not batch:
+                continue
             try:
                 found = await asyncio.get_running_loop().run_in_executor(self.executor, self._compute, batch)
             except Exception as error:

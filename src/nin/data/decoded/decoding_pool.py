@@ -40,6 +40,10 @@ class Workers:
         count: how many workers.
         patience: seconds after which a photo is given up; by default it takes as long as it takes.
 
+    Raises:
+        DataError: by `answers`, after more than 100 crashes in a row, or where a worker that ended cannot be replaced.
+
+
     """
 
     def __init__(self, take: Take, job: Job, count: int, patience: float | None = None) -> None:
@@ -48,7 +52,7 @@ class Workers:
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
-        self._crashes = 0
+        self._crashes = 0  # in a row
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
@@ -98,11 +102,12 @@ class Workers:
             while chunk := alone.popleft() if alone else self._take(size):
                 first, photos = chunk
                 began = time.monotonic()
-                given_up = self._give_up(worker, len(photos))
+                given_up = self._give_up(worker)
                 try:
                     send(cast(BinaryIO, worker.stdin), Chunk(first, [_encoded(photo) for photo in photos]))
                     answer = receive(cast(BinaryIO, worker.stdout), Answer)
                     size = next_size(len(photos), time.monotonic() - began)
+                    self._crashes = 0
                 except (OSError, EOFError, msgspec.DecodeError):
                     self._end(worker)
                     if len(photos) > 1:
@@ -123,11 +128,11 @@ class Workers:
         finally:
             self._end(worker)
 
-    def _give_up(self, worker: subprocess.Popen[bytes], photos: int) -> threading.Timer | None:
-        """Return a timer that ends a worker which takes too long for so many photos."""
+    def _give_up(self, worker: subprocess.Popen[bytes]) -> threading.Timer | None:
+        """Return a timer that ends a worker which takes too long for a chunk, whose photos are then tried alone."""
         if self._patience is None:
             return None
-        timer = threading.Timer(self._patience * photos, worker.kill)
+        timer = threading.Timer(self._patience, worker.kill)
         timer.daemon = True
         timer.start()
         return timer

@@ -13,6 +13,7 @@ from nin.errors import DataError
 
 PATIENCE = 20.0  # seconds for a photo
 _SECONDS_TO_RECOVER = 0.2
+_SECONDS_ALONE = 5.0
 
 
 class DecodingService:
@@ -71,15 +72,21 @@ class DecodingService:
 
     def _decode(self, feed: Feed) -> None:
         """Decode what comes, until no more does. Raises what workers and threads raise that cannot be started."""
-        pool = self._pool = Workers(feed.take, self._job, self._workers, PATIENCE)
+        pool = None
         try:
-            for first, answer in pool.answers():
-                self._resolve(first, answer)
-            while chunk := feed.take(1):  # where no worker can be started
-                self._resolve(chunk[0], decode_chunk(self._job, *chunk))
+            while not feed.ended:
+                pool = self._pool = Workers(feed.take, self._job, self._workers, PATIENCE)
+                for first, answer in pool.answers():
+                    self._resolve(first, answer)
+                began = time.monotonic()  # where no worker can be started, this process decodes for a while
+                while chunk := feed.take(1):
+                    self._resolve(chunk[0], decode_chunk(self._job, *chunk))
+                    if time.monotonic() - began > _SECONDS_ALONE:
+                        break
         finally:
             feed.close()  # the pool's threads may be waiting for photos
-            pool.close()
+            if pool is not None:
+                pool.close()
 
     def _resolve(self, first: int, answer: Answer) -> None:
         for number, photo in enumerate(photos_of(answer, self._job), first):

@@ -4,6 +4,7 @@ Comments, colour profiles, thumbnails, EXIF and the like only describe the pixel
 damaged one is dropped, as libpng and browsers do, and none is kept in memory.
 """
 
+import contextlib
 import re
 import struct
 import zlib
@@ -27,7 +28,10 @@ class PhotoBytes(NamedTuple):
 
 def _orientation(exif: bytes, xmp: bytes) -> int:
     """Return the orientation that EXIF has, else the one in XMP, else 1."""
-    found = Directory(exif.removeprefix(b"Exif\0\0")).values(274) if exif[:2] in (b"II", b"MM", b"Ex") else ()
+    found = ()
+    if exif[:2] in (b"II", b"MM", b"Ex"):
+        with contextlib.suppress(PhotoError):  # it is damaged, and the pixels are not
+            found = Directory(exif.removeprefix(b"Exif\0\0")).values(274)
     if not found:
         found = tuple(int(match[1]) for match in [_XMP.search(xmp)] if match)
     return found[0] if found and found[0] in range(1, 9) else 1

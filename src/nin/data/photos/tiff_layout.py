@@ -1,9 +1,10 @@
 """What does a TIFF say about its samples: how many, of which bits, colours, planes and compression?"""
 
+import math
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from nin.data.photos.photo_colour import check_size
+from nin.data.photos.photo_colour import MAX_PIXELS, check_size
 from nin.data.photos.tiff_tags import Directory
 from nin.errors import PhotoError
 
@@ -56,6 +57,7 @@ def layout_of(tags: Directory) -> Layout:
     if not width or not height:
         raise PhotoError("a TIFF without a width and height, damaged or cut off; download it again")
     check_size((width[0], height[0]))
+    _check_tiles(tags, width[0], height[0])
     bits, formats = tags.values(258, (1,)), tags.values(339, (1,))
     compression = tags.values(259, (1,))[0]
     photometric = 6 if compression == 6 else tags.values(262, (0,))[0]
@@ -77,3 +79,12 @@ def layout_of(tags: Directory) -> Layout:
     if photometric == 5 and tags.values(332, (1,))[0] != 1:
         layout.refuse("whose inks are not CMYK is not supported")
     return layout
+
+
+def _check_tiles(tags: Directory, width: int, height: int) -> None:
+    """Check that the tiles hold not many more pixels than the image has. PhotoError where they would take hours."""
+    wide, high = (tags.values(tag, (1,))[0] for tag in (322, 323))
+    if tags.count(324) and wide and high:
+        held = math.ceil(width / wide) * wide * math.ceil(height / high) * high
+        if held > 2 * MAX_PIXELS:
+            raise PhotoError(f"a TIFF whose tiles of {wide} x {high} hold {held:,} pixels, too many; save it again")
