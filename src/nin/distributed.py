@@ -126,6 +126,7 @@ def from_main(function: Callable[[], Value]) -> Value:
             answer = (function(), None)
         except NinError as error:
             answer = (None, error)
+    wait()  # its work may take longer than an exchange may
     value, failed = share(answer)
     if failed is not None:
         raise failed

@@ -107,6 +107,10 @@ def test_a_program_of_its_own_prints_the_version_or_the_error_and_exits():
         (OSError(12, "Cannot allocate memory"), "too little free memory"),
         (RuntimeError("could not create a primitive"), "too little free memory (could not create a primitive)"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "too little free memory"),
+        (
+            RuntimeError("CUDA out of memory. Tried 2 GiB.\nSee"),
+            "too little free memory (CUDA out of memory",
+        ),
         (PermissionError(13, "Permission denied", "/secret"), "nin: /secret: Permission denied\n"),
         (OSError("odd"), "nin: cannot write the output: odd; redirect the output elsewhere\n"),
     ],

@@ -111,6 +111,12 @@ def test_many_floats_are_converted_in_pieces_and_none_is_left_out():
             from_arrays(spoilt, [0] * 2500)
 
 
+def test_floats_that_rounding_left_a_little_outside_are_black_and_white():
+    floats = torch.tensor([-1e-7, 0.0, 1.0, 1.0000001, -0.001, 1.001])
+    found = from_arrays(floats[:, None, None].expand(6, 2, 2), [0] * 6)
+    assert found.images[:, 0, 0, 0].tolist() == [0, 0, 255, 255, 0, 255]
+
+
 def test_names_and_labels_come_along():
     found = from_arrays(GREY, ["b", "a", "b", "a", "b", "a"])
     assert found.names == ("a", "b")

@@ -12,7 +12,9 @@ from data.photo_folders import classes_of, parts_of, problem, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nin.data.preprocessing import Preprocessing
 from nin.data.sources.folder import list_folder
+from nin.inference.model_folder import Config
 
 
 def test_each_folder_is_a_class_and_each_photo_has_its_path_as_key(tmp_path: Path):
@@ -260,6 +262,7 @@ def test_more_than_a_thousand_classes_are_refused_before_any_is_read(tmp_path: P
 def test_names_of_any_script_are_classes(tmp_path: Path, name: str):
     listing = list_folder(put(tmp_path, f"{name}/1.png", "other/1.png"))
     assert set(listing.names) == {unicodedata.normalize("NFC", name), "other"}
+    assert Config("nin", Preprocessing(67, (0.3,), (0.4,)), 28, listing.names).labels == listing.names
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
-from torch import nn
+from torch import Tensor, nn
 
 from nin.figures.structure import COLUMN, structure
 from nin.figures.style import to_svg
@@ -32,7 +32,7 @@ def baselines() -> list[nn.Module]:
 
 
 def draw(*networks: nn.Module, size: int = 224) -> Figure:
-    return structure([(type(network).__name__, layers(network, 1, size)) for network in networks])
+    return structure([(type(one).__name__, parameter_count(one), layers(one, 1, size)) for one in networks])
 
 
 def written(figure: Figure) -> list[str]:
@@ -102,7 +102,7 @@ def test_mlpconv_blocks_and_class_maps_are_named_in_nin_alone() -> None:
 
 
 def test_nin_2013_has_its_pools_its_dropout_and_its_blocks_but_no_last_relu() -> None:
-    figure = structure([("NiN2013", layers(NiN2013(), 3, 32))])
+    figure = structure([("NiN2013", parameter_count(NiN2013()), layers(NiN2013(), 3, 32))])
     words = written(figure)
     assert "966,986 parameters" in words
     assert words.count("dropout") == 2
@@ -117,8 +117,37 @@ def test_nin_2013_has_its_pools_its_dropout_and_its_blocks_but_no_last_relu() ->
     assert "class maps" in words
     with_relu = NiN2013()
     with_relu.n3.append(nn.ReLU())
-    other = structure([("NiN2013", layers(with_relu, 3, 32))])
+    other = structure([("NiN2013", parameter_count(with_relu), layers(with_relu, 3, 32))])
     assert len(other.axes[0].patches) == len(figure.axes[0].patches) + 1
+
+
+class Twice(nn.Module):
+    """A dense layer that is passed twice, and parameters outside layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat, self.dense = nn.Flatten(), nn.Linear(64, 64)
+        self.scale = nn.Parameter(torch.ones(64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.dense(self.dense(self.flat(images))) * self.scale
+
+
+class Own(nn.Module):
+    """Parameters outside layers only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat, self.weight = nn.Flatten(), nn.Parameter(torch.ones(64, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.flat(images) @ self.weight
+
+
+def test_the_parameters_are_those_of_the_network_each_counted_once() -> None:
+    words = written(draw(Twice(), Own(), size=8))
+    assert {"4,224 parameters", "98 % of them in dense layers"} <= set(words)
+    assert {"640 parameters", "none of them in a dense layer"} <= set(words)
 
 
 def test_a_missing_relu_is_a_missing_bar() -> None:

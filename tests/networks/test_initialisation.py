@@ -58,6 +58,13 @@ def test_dense_layers_are_initialised_too_and_a_bias_may_be_missing(scheme: str)
     assert all(parameter.abs().max() < 9 for parameter in network.parameters())
 
 
+def test_frozen_layers_keep_their_weights():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(4, 2).requires_grad_(False))
+    before = [layer.weight.clone() for layer in network]
+    initialise(network, "he")
+    assert [torch.equal(one, layer.weight) for one, layer in zip(before, network, strict=True)] == [False, True]
+
+
 def test_an_unknown_scheme_is_refused_with_the_known_ones():
     with pytest.raises(OptionError, match="default, xavier, he, identity, not 'glorot'"):
         initialise(NiN(), "glorot")

@@ -8,11 +8,14 @@ from msgspec.structs import replace
 from runs.small import RECIPE, blank_figures, tiny_splits, weights
 
 import nin
+from nin.choices import Format
 from nin.errors import ModelError, OptionError
+from nin.inference.export import export
 from nin.networks import imported
 from nin.networks.batch_norm import has_batch_norm
 from nin.networks.imported import import_network
 from nin.runs.figures import structure_figure
+from nin.training.events import Event, Step
 from nin.training.plan_file import read_plan
 
 NETS = """
@@ -58,6 +61,33 @@ class Cat(nn.Module):
     def forward(self, tensors):
         return torch.cat(tensors, dim=1)
 
+class Shared(nn.Module):
+    # layers that share one; a number that is computed while it is built; an activation that is kept
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, 8, 5, stride=2)
+        self.blocks = nn.ModuleList([nn.Conv2d(8, 8, 1)] * 2)
+        self.dense = self.again = nn.Linear(8, 8)
+        self.scales = [scale.item() for scale in torch.linspace(1, 2, 2)]
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, images):
+        self.kept = self.first(images).relu()
+        x = self.kept
+        for block, scale in zip(self.blocks, self.scales):
+            x = x + scale * block(x).relu()
+        return self.head(self.again(self.dense(x.mean(dim=(2, 3)))))
+
+class Deciding(nn.Module):
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.dense = nn.Linear(in_channels * 28**2, num_classes)
+
+    def forward(self, images):
+        x = images.flatten(1)
+        return self.dense(x if x.is_meta or x.sum() > 0 else -x)
+
 def maps(in_channels, num_classes):
     return nn.Conv2d(in_channels, num_classes, 3)
 """
@@ -73,7 +103,7 @@ def module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("nin.runs.run.run_figures", blank_figures)
 
 
-@pytest.mark.parametrize("name", ["my_nets:normed", "my_nets:unnormed", "my_nets:Buffered"])
+@pytest.mark.parametrize("name", ["my_nets:normed", "my_nets:unnormed", "my_nets:Buffered", "my_nets:Shared"])
 def test_a_model_of_it_gives_in_another_process_what_it_gave_here(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -115,6 +145,28 @@ def test_a_network_that_does_not_fit_is_refused_before_a_folder_is_made(name: st
         nin.train(tiny_splits(), network=name, epochs=1.0, run=tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_one_that_keeps_activations_is_saved_when_the_training_is_stopped(tmp_path: Path):
+    def stop(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 2:
+            raise KeyboardInterrupt
+
+    splits = tiny_splits()
+    result = nin.train(splits, network="my_nets:Shared", epochs=4.0, run=tmp_path / "run", on_event=stop)
+    assert result.ended == "interrupted"
+    found = nin.load(tmp_path / "run" / "model", network="my_nets:Shared", precision="float32")
+    assert torch.equal(found.logits(splits.test.images), result.classifier.logits(splits.test.images))
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "torch"])
+def test_one_that_cannot_be_traced_is_one_line(tmp_path: Path, file_format: Format):
+    splits = tiny_splits()
+    result = nin.train(splits, network="my_nets:Deciding", epochs=0.5, run=tmp_path / "run")
+    with pytest.raises(ModelError, match="the network my_nets:Deciding cannot be exported") as caught:
+        export(result.classifier, tmp_path / "file", splits.test.images, format=file_format)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "file").exists()
 
 
 # --- Changes of a recipe ---

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from nin.runs.folder import lock, read_state
 from nin.runs.result import Result
 from nin.runs.run import run_plan
 from nin.training.deadline import rescale
-from nin.training.events import Event, Step
+from nin.training.events import Event, State, Step
 from nin.training.fit import Training
 from nin.training.plan import Plan
 from nin.training.plan_file import read_plan
@@ -249,6 +250,20 @@ def test_a_revised_plan_is_written_down_and_replays_to_the_same_weights(tmp_path
 
 
 # --- Resuming ---
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_states_take_a_tenth_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written: list[int] = []
+
+    def slowly(folder: Path, state: State) -> None:
+        written.append(state.step)
+        time.sleep(0.5)
+
+    monkeypatch.setattr("nin.runs.folder.write_state", slowly)
+    plan = tiny_plan(SPLITS, epochs=4.0)
+    run_plan(plan, SPLITS, tmp_path / "run")
+    assert written == [plan.steps_per_interval[0], plan.steps]
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -62,6 +62,8 @@ def test_a_run_of_photos_is_done_again_from_its_plan_and_judged_on_what_it_held_
         assert (name, split) == ("photos", "test")
         assert sorted(images.keys) == sorted(record.held_out["test"])
         assert nin.evaluate(run.classifier, images).accuracy == run.test_accuracy
+    (tmp_path / "best").symlink_to(run.folder / "model")
+    assert images_to_evaluate(str(photos), str(tmp_path / "best"), config)[1] == "test"
     (tmp_path / "link").symlink_to(photos)
     for other in (f"{tmp_path}/link", f"{tmp_path}/run/../photos/"):
         _, split, images = images_to_evaluate(other, model, config)
@@ -87,10 +89,14 @@ def test_images_in_memory_must_be_given_again(tmp_path: Path, splits: Splits):
     assert weights(again.folder) == weights(first.folder)
 
 
-def test_a_plan_of_a_checkout_without_split_records_is_of_fashion_mnist(tmp_path: Path, small_data: Splits):
+def test_a_plan_without_a_split_record_needs_a_source(tmp_path: Path, small_data: Splits):
     first = nin.train(recipe=SHORT, run=tmp_path / "run")
     (first.folder / "split.json").unlink()
-    assert weights(nin.train(plan=first.folder / "plan.json", run=tmp_path / "again").folder) == weights(first.folder)
+    plan = first.folder / "plan.json"
+    with pytest.raises(RunError, match=r"run has no split\.json, which says what images the plan is for: give their S"):
+        nin.train(plan=plan, run=tmp_path / "refused")
+    again = nin.train("fashion-mnist", plan=plan, run=tmp_path / "again")
+    assert weights(again.folder) == weights(first.folder)
 
 
 def test_a_training_may_start_from_a_model_of_other_classes(run: Result, tmp_path: Path):

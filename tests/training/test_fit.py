@@ -123,6 +123,14 @@ def test_it_trains_any_module_and_colour_and_other_class_counts():
     assert not torch.equal(network[1].weight, before)
 
 
+def test_a_clock_that_stands_still_ends_no_training(splits: Splits):
+    data = few(splits, 64)
+    plan = resolve(replace(SMALL, batch_norm=False), data.train, 0, CPU)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16 * 16, 4))
+    events = list(Training(network, data.train, data.validation, plan, clock=lambda: 0.0).fit())
+    assert all(event.images_per_second > 0 for event in events if isinstance(event, Step | Validation))
+
+
 def test_the_d2l_recipe_trains_as_the_textbooks_loop_does(splits: Splits):
     recipe = replace(d2l(epochs=1.0), size=67, batch_size=32)
     data = few(splits, 96)

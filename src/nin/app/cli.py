@@ -135,8 +135,14 @@ def parse(arguments: list[str]) -> Command:
 def _machine_fault(error: Exception) -> str | None:
     """Return in one line what the machine lacks, where an exception says so; None where it is a fault of ours."""
     text = str(error).partition("\n")[0]
-    signs = ("can't allocate memory", "Cannot allocate memory", "failed to map segment", "could not create a primitive")
-    out_of_memory = isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)  # the last is oneDNN's
+    signs = (
+        "can't allocate memory",
+        "Cannot allocate memory",
+        "failed to map segment",
+        "could not create a primitive",  # oneDNN's
+        "out of memory",  # CUDA's and MPS's
+    )
+    out_of_memory = isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
     if out_of_memory:
         return f"too little free memory ({text or 'MemoryError'}); close other programs, or use smaller images"
     if not isinstance(error, OSError):

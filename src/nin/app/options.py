@@ -10,7 +10,10 @@ from nin.choices import MODELS, Augmentation, BatchNorm, DeviceName, Format, Inv
 from nin.networks.registry import NETWORKS
 
 MODEL = f"{', '.join(MODELS)}, a model folder such as a run's model/, or owner/name on the Hugging Face hub."
-NETWORK = f"one of {', '.join(NETWORKS)}; or the import path of another, as PACKAGE.MODULE:CALLABLE."
+NETWORK = (
+    f"one of {', '.join(NETWORKS)}; or the import path of another, as PACKAGE.MODULE:CALLABLE, whose convolutions and "
+    "dense layers are initialised anew, unless they are frozen."
+)
 IMPORTED = (
     "import path of the model's network, if it is not one of this package, as PACKAGE.MODULE:CALLABLE; importing it "
     "runs its code."

@@ -2,7 +2,6 @@
 
 import os
 
-import torch
 from rich.table import Table
 from torch import nn
 
@@ -10,8 +9,8 @@ from nin.app.console import print_table
 from nin.app.options import Summary
 from nin.errors import NinError, OptionError
 from nin.files import write
-from nin.networks.registry import build_network, find_architecture
-from nin.networks.summary import Layer, layers
+from nin.networks.registry import build_without_weights, find_architecture
+from nin.networks.summary import Layer, layers, parameter_count
 from nin.text import printable
 
 CLASSES = 10
@@ -27,12 +26,13 @@ def main(options: Summary) -> int:
     if file is None:
         for network, title, costs in found:
             print(network)
-            _print_layers(title, costs)
+            _print_layers(title, parameter_count(network), costs)
         return 0
     from nin.figures.structure import structure  # matplotlib takes time, and a folder that it can write
     from nin.figures.style import to_png, to_svg
 
-    drawn = structure([(title.partition(" at ")[0], costs) for _, title, costs in found])
+    columns = [(title.partition(" at ")[0], parameter_count(network), costs) for network, title, costs in found]
+    drawn = structure(columns)
     write(file, (to_svg if file.suffix == ".svg" else to_png)(drawn))
     print(file)
     return 0
@@ -43,8 +43,7 @@ def _built(name: str, options: Summary) -> tuple[nn.Module, str, list[Layer]]:
     architecture = find_architecture(name)
     size = architecture.default_size if options.size is None else options.size
     in_channels = architecture.channels[0] if options.channels is None else options.channels
-    with torch.device("meta"):  # shapes are enough
-        network = build_network(name, in_channels, CLASSES, size)
+    network = build_without_weights(name, in_channels, CLASSES, size)
     try:
         return (
             network,
@@ -60,7 +59,7 @@ def _built(name: str, options: Summary) -> tuple[nn.Module, str, list[Layer]]:
         ) from error
 
 
-def _print_layers(title: str, costs: list[Layer]) -> None:
+def _print_layers(title: str, parameters: int, costs: list[Layer]) -> None:
     table = Table("layer", "kind", title=title)
     for heading in ("output shape", "parameters", "multiply-adds"):
         table.add_column(heading, justify="right", overflow="fold")
@@ -68,6 +67,5 @@ def _print_layers(title: str, costs: list[Layer]) -> None:
         shape = " x ".join(map(str, layer.output_shape))
         table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
     table.add_section()
-    totals = (sum(layer.parameters for layer in costs), sum(layer.multiply_adds for layer in costs))
-    table.add_row("total", "", "", *(f"{total:,}" for total in totals))
+    table.add_row("total", "", "", f"{parameters:,}", f"{sum(layer.multiply_adds for layer in costs):,}")
     print_table(table)

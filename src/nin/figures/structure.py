@@ -37,7 +37,7 @@ TITLE = 61  # height, with what stands below it
 
 
 @context(["default", STYLE])
-def structure(networks: Sequence[tuple[str, Sequence[Layer]]]) -> Figure:
+def structure(networks: Sequence[tuple[str, int, Sequence[Layer]]]) -> Figure:
     """Draw networks side by side, each from the image at the top down to the logits.
 
     After figure 8.3.1 of Dive into Deep Learning (https://d2l.ai/chapter_convolutional-modern/nin.html). An arrow
@@ -45,7 +45,7 @@ def structure(networks: Sequence[tuple[str, Sequence[Layer]]]) -> Figure:
     closely, without an arrow. A frame surrounds the layers of one module.
 
     Args:
-        networks: the title of each network, and its layers as `nin.networks.summary.layers` returns them.
+        networks: of each its title, its parameters, and its layers as `nin.networks.summary.layers` returns them.
 
     """
     figure = Figure()
@@ -54,9 +54,7 @@ def structure(networks: Sequence[tuple[str, Sequence[Layer]]]) -> Figure:
     width = len(networks) * (COLUMN + GAP) - GAP
     top = _draw_legend(axes, width)
     lefts = [index * (COLUMN + GAP) for index in range(len(networks))]
-    bottom = max(
-        _draw_network(axes, left, top, title, layers) for left, (title, layers) in zip(lefts, networks, strict=True)
-    )
+    bottom = max(_draw_network(axes, left, top, *network) for left, network in zip(lefts, networks, strict=True))
     axes.set(xlim=(0, width), ylim=(bottom, 0))
     figure.set_size_inches(width / PIXELS_PER_INCH, bottom / PIXELS_PER_INCH)
     return figure
@@ -87,9 +85,12 @@ def _draw_legend(axes: Axes, width: Pixels) -> Pixels:
     return y + 36
 
 
-def _draw_network(axes: Axes, left: Pixels, top: Pixels, title: str, layers: Sequence[Layer]) -> Pixels:
+def _draw_network(
+    axes: Axes, left: Pixels, top: Pixels, title: str, parameters: int, layers: Sequence[Layer]
+) -> Pixels:
     """Draw one network from its title down to its logits."""
-    y = previous_end = _draw_title(axes, left, top, title, layers)  # y is where the next thing starts
+    # y is where the next thing starts
+    y = previous_end = _draw_title(axes, left, top, title, parameters, dense_parameters(layers))
     middle, boxes = left + COLUMN / 2, boxes_of(layers)
     entering = {id(box): " × ".join(map(str, box.layer.input_shape)) for box in boxes} | {id(boxes[0]): "image"}
     needs_arrow = True
@@ -146,10 +147,9 @@ def _draw_branches(axes: Axes, left: Pixels, top: Pixels, boxes: Sequence[Box]) 
     return top + (BRANCH_BOX + TIGHT) * max(map(len, branches.values())) - TIGHT
 
 
-def _draw_title(axes: Axes, left: Pixels, top: Pixels, title: str, layers: Sequence[Layer]) -> Pixels:
+def _draw_title(axes: Axes, left: Pixels, top: Pixels, title: str, total: int, dense: int) -> Pixels:
     """Draw the title of a network, the number of its parameters, and the share of them in dense layers."""
-    total, dense = sum(layer.parameters for layer in layers), dense_parameters(layers)
-    share = f"{100 * dense / total:.0f} %" if dense >= total / 100 else "under 1 %"
+    share = f"{dense / total:.0%}".replace("%", " %") if dense > total / 100 else "under 1 %"
     share = f"{share} of them in dense layers" if dense else "none of them in a dense layer"
     middle = left + COLUMN / 2
     _write(axes, middle, top + 10, title, 16, ha="center", weight="bold")

@@ -100,8 +100,8 @@ def _joined(block: str, layers: Sequence[Layer]) -> str:
 
 
 def dense_parameters(layers: Sequence[Layer]) -> int:
-    """Return how many parameters dense layers have."""
-    return sum(layer.parameters for layer in layers if layer.kind == "Linear")
+    """Return how many parameters dense layers have, each counted once however often it is passed."""
+    return sum({layer.name: layer.parameters for layer in layers if layer.kind == "Linear"}.values())
 
 
 def abbreviate(count: int) -> str:

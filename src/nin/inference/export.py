@@ -1,9 +1,11 @@
 """How does a model leave? As one file for other software, with preprocessing, temperature and class maps inside."""
 
+import contextlib
 import copy
 import io
 import json
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,14 @@ from torch import Tensor, nn
 
 from nin.choices import Format, check_choice
 from nin.data.progress import Progress, no_progress
+from nin.errors import ModelError
 from nin.extras import require
 from nin.files import write
 from nin.inference.classifier import Classifier
 from nin.inference.parity import Parity, compare, onnx_runner, quiet, torch_runner
+from nin.networks.imported import is_import_path
 from nin.networks.registry import find_architecture
+from nin.text import printable
 
 OPSET = 20  # of 2023; ONNX Runtime 1.17 and later read it
 Shape = tuple[int, int]  # height and width
@@ -92,7 +97,8 @@ def export(
 
     Raises:
         OptionError: the file is there already, or of another format, or the packages to write it are missing.
-        ModelError: the file says something else than the classifier; it is not written then.
+        ModelError: the network cannot be traced, or the file says something else than the classifier; it is not
+            written then.
         FileError: it cannot be written.
 
     """
@@ -119,16 +125,17 @@ def to_onnx(classifier: Classifier, shape: Shape | None) -> bytes:
     require_onnx()
     module, examples, free, names = _traceable(classifier, shape)
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        program: Any = torch.onnx.export(
-            module,
-            (examples,),
-            dynamo=True,
-            dynamic_shapes=(free,),
-            input_names=["images"],
-            output_names=list(names),
-            opset_version=OPSET,
-            verbose=False,
-        )
+        with _tracing(classifier):
+            program: Any = torch.onnx.export(
+                module,
+                (examples,),
+                dynamo=True,
+                dynamic_shapes=(free,),
+                input_names=["images"],
+                output_names=list(names),
+                opset_version=OPSET,
+                verbose=False,
+            )
         program.model.metadata_props.update(metadata(classifier, shape))
         file = Path(folder, "model.onnx")
         program.save(file)
@@ -145,7 +152,8 @@ def to_torch(classifier: Classifier, shape: Shape | None) -> bytes:
     module, examples, free, _ = _traceable(classifier, shape)
     file = io.BytesIO()
     with quiet():
-        program = torch.export.export(module, (examples,), dynamic_shapes=(free,))
+        with _tracing(classifier):
+            program = torch.export.export(module, (examples,), dynamic_shapes=(free,))
         torch.export.save(program, file, extra_files={"metadata.json": json.dumps(metadata(classifier, shape))})
     return file.getvalue()
 
@@ -163,6 +171,22 @@ def metadata(classifier: Classifier, shape: Shape | None) -> dict[str, str]:
         "nin": version("network-in-network"),
         "torch": str(torch.__version__),
     }
+
+
+@contextlib.contextmanager
+def _tracing(classifier: Classifier) -> Iterator[None]:
+    """Raise ModelError for whatever stops the tracing of a network that is not ours."""
+    name = classifier.config.architecture
+    try:
+        yield
+    except Exception as error:
+        if not is_import_path(name):
+            raise
+        reason = printable(str(error.__cause__ or error).strip().partition("\n")[0])
+        raise ModelError(
+            f"the network {name} cannot be exported ({reason}): what its forward does may depend on the shapes of the "
+            "images, and neither on their pixels nor on the size of the batch"
+        ) from error
 
 
 def _traceable(

@@ -108,7 +108,7 @@ def quantise(
 
 def _batches(images: Tensor) -> Iterator[dict[str, np.ndarray]]:
     """Yield some of the images, at even steps, since data sets may come class by class."""
-    chosen = images[:: max(1, len(images) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
+    chosen = images[torch.linspace(0, len(images) - 1, min(len(images), CALIBRATION_IMAGES)).long()]
     return ({"images": batch.numpy(force=True)} for batch in chosen.split(CALIBRATION_BATCH))
 
 

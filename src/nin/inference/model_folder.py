@@ -20,9 +20,8 @@ from nin.data.preprocessing import Preprocessing
 from nin.errors import FileError, ModelError, NinError
 from nin.files import read_json, write_all
 from nin.networks.architecture import LARGEST_SIZE
-from nin.networks.imported import is_import_path
-from nin.networks.registry import build_network
-from nin.text import printable
+from nin.networks.registry import build_without_weights
+from nin.text import not_text, printable
 
 FILES = ("config.json", "model.safetensors", "README.md")
 MAX_BYTES = 2**34  # of model.safetensors; VGG at 4096x4096 would have half of that
@@ -58,7 +57,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Check the ranges."""
         size = self.preprocessing.size
         twice = ", ".join([printable(label) for label, count in Counter(self.labels).items() if count > 1][:3])
-        unprintable = ", ".join([printable(label) for label in self.labels if label != printable(label)][:3])
+        strange = ", ".join([printable(label) for label in self.labels if not_text(label)][:3])
         for fits, wrong in (
             (1 <= len(self.labels) <= 100_000, f"there must be from 1 to 100,000 labels, not {len(self.labels)}"),
             (1 <= size <= LARGEST_SIZE, f"size must be from 1 to {LARGEST_SIZE}, not {size}"),
@@ -67,7 +66,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"image_size must be from 1 to {LARGEST_SIZE}, not {self.image_size}",
             ),
             (len(set(self.labels)) == len(self.labels), f"two labels are the same: {twice}"),
-            (not unprintable, f"a label has characters that cannot be printed: {unprintable}"),
+            (not strange, f"a label holds characters that are no text: {strange}"),
             (0 < self.temperature < math.inf, f"temperature must be over 0 and finite, not {self.temperature}"),
         ):
             if not fits:
@@ -85,9 +84,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def build(self) -> nn.Module:
         """Build the network without weights, on the meta device if it is ours. Raises what `build_network` does."""
-        # Others' networks may have tensors that no file keeps, and which must be made here.
-        with torch.device("cpu" if is_import_path(self.architecture) else "meta"):
-            return build_network(self.architecture, self.in_channels, self.num_classes, self.preprocessing.size)
+        return build_without_weights(self.architecture, self.in_channels, self.num_classes, self.preprocessing.size)
 
 
 # --- Reading ---
@@ -198,8 +195,8 @@ def save_folder(folder: Path, network: nn.Module, config: Config, card: str = ""
     """
     check_is_described(network, config)
     dtype = torch.float16 if half else torch.float32
-    tensors = {
-        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+    tensors = {  # copies: layers may share one, and a file may not
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
         for name, tensor in network.state_dict().items()
     }
     weights = save(tensors, metadata={"format": "pt"})

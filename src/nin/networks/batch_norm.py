@@ -25,14 +25,17 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
     if has_batch_norm(network):
         raise OptionError("the network has batch norms already; give one without")
     variant = copy.deepcopy(network)
+    pairs: dict[nn.Conv2d, nn.Sequential] = {}  # a convolution may stand in several places
     for parent, name, convolution in _children(variant, nn.Conv2d):
-        weight = convolution.weight
-        norm = nn.BatchNorm2d(convolution.out_channels, device=weight.device, dtype=weight.dtype)
-        if convolution.bias is not None:
-            with torch.no_grad():
-                norm.bias.copy_(convolution.bias)
-            convolution.bias = None
-        setattr(parent, name, nn.Sequential(convolution, norm))
+        if convolution not in pairs:
+            weight = convolution.weight
+            norm = nn.BatchNorm2d(convolution.out_channels, device=weight.device, dtype=weight.dtype)
+            if convolution.bias is not None:
+                with torch.no_grad():
+                    norm.bias.copy_(convolution.bias)
+                convolution.bias = None
+            pairs[convolution] = nn.Sequential(convolution, norm)
+        setattr(parent, name, pairs[convolution])
     return variant
 
 
@@ -48,20 +51,22 @@ def fold(variant: nn.Module) -> nn.Module:
     to rounding, since the running averages that a norm then uses are constants. A network without pairs is copied.
     """
     network = copy.deepcopy(variant).eval()
+    folded: dict[nn.Sequential, nn.Conv2d] = {}
     for parent, name, pair in _children(network, nn.Sequential):
         match list(pair.children()):
             case [nn.Conv2d() as convolution, nn.BatchNorm2d() as norm]:
-                setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
+                if pair not in folded:
+                    folded[pair] = fuse_conv_bn_eval(convolution, norm)
+                setattr(parent, name, folded[pair])
             case _:
                 pass
     return network
 
 
 def _children(root: nn.Module, kind: type[Module]) -> list[tuple[nn.Module, str, Module]]:
-    """List (parent, attribute name, child) of every module of `kind` below `root`."""
+    """List (parent, attribute name, child) of every place below `root` where a module of `kind` stands."""
     return [
-        (parent, name, child)
-        for parent in root.modules()
-        for name, child in parent.named_children()
-        if isinstance(child, kind)
+        (root.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2], module)
+        for path, module in root.named_modules(remove_duplicate=False)
+        if path and isinstance(module, kind)
     ]

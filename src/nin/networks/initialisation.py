@@ -6,7 +6,7 @@ from nin.choices import Initialisation, check_choice
 
 
 def initialise(network: nn.Module, scheme: str) -> None:
-    """Initialise every convolution and dense layer, in place, from PyTorch's global generator.
+    """Initialise every convolution and dense layer that is not frozen, in place, from PyTorch's global generator.
 
     - "default": PyTorch's own: weights and biases uniform within 1/sqrt(fan in). The signal shrinks at every ReLU.
     - "xavier": uniform weights that keep the size of signal and gradient through linear layers (Glorot, Bengio 2010);
@@ -20,7 +20,7 @@ def initialise(network: nn.Module, scheme: str) -> None:
     """
     check_choice("initialisation", scheme, Initialisation)
     for module in network.modules():
-        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+        if not isinstance(module, (nn.Conv2d, nn.Linear)) or not module.weight.requires_grad:
             continue
         module.reset_parameters()
         if scheme == "xavier":

@@ -125,13 +125,24 @@ def build_network(
     return network
 
 
+def build_without_weights(
+    name: str, in_channels: int, num_classes: int, size: int, *, final_relu: bool = True, dropout: float = 0.5
+) -> "nn.Module":
+    """Build a network of which only the shapes matter, or which is given weights: on the meta device, if it is ours.
+
+    Another's may compute with numbers while it is built, or have tensors that no file keeps: it is built on the CPU,
+    whose generator is left as it was. Takes and raises what `build_network` does.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]), torch.device("cpu" if is_import_path(name) else "meta"):
+        return build_network(name, in_channels, num_classes, size, final_relu=final_relu, dropout=dropout)
+
+
 def head_parameters(name: str, in_channels: int, size: int) -> frozenset[str]:
     """Return the names of the tensors whose shape depends on the number of classes: NiN's last block, for example.
 
     Raises what `build_network` does.
     """
-    import torch
-
-    with torch.device("meta"):  # shapes are enough
-        two, three = (build_network(name, in_channels, classes, size).state_dict() for classes in (2, 3))
+    two, three = (build_without_weights(name, in_channels, classes, size).state_dict() for classes in (2, 3))
     return frozenset(key for key in two if two[key].shape != three[key].shape)

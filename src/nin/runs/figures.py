@@ -15,8 +15,8 @@ from nin.figures.structure import structure
 from nin.figures.style import to_png, to_svg
 from nin.metrics import Evaluation, most_confident_mistakes
 from nin.networks.imported import is_import_path
-from nin.networks.registry import build_network, find_architecture, side_by_side
-from nin.networks.summary import layers
+from nin.networks.registry import build_without_weights, find_architecture, side_by_side
+from nin.networks.summary import layers, parameter_count
 from nin.runs.evaluate import evaluated_split, with_names
 from nin.runs.result import Result
 from nin.training.events import Validation
@@ -58,9 +58,8 @@ def structure_figure(network: str, in_channels: int, num_classes: int, size: int
     for name in side_by_side(network):
         architecture = find_architecture(name)
         side = size if size is not None and is_import_path(name) else architecture.default_size
-        with torch.device("meta"):  # shapes are enough: VGG's weights alone would take half a gigabyte
-            built = build_network(name, in_channels, num_classes, side)
-        columns.append((architecture.title, layers(built, in_channels, side)))
+        built = build_without_weights(name, in_channels, num_classes, side)
+        columns.append((architecture.title, parameter_count(built), layers(built, in_channels, side)))
     return structure(columns)
 
 

@@ -56,7 +56,7 @@ def images_to_calibrate(source: str | None, model: str, config: Config, on_progr
 
 
 def _read(source: str | None, model: str, config: Config, on_progress: Progress) -> Splits | Given:
-    record = read_record(find_model(model).parent)
+    record = read_record(find_model(model).resolve().parent)
     if source is None and record is not None and record.source is None:
         raise RunError(f"the images that {model} was trained on were in memory: give a SOURCE to evaluate it on")
     source = source or (record.source if record else None) or MODELS.get(model, "fashion-mnist")

@@ -37,6 +37,8 @@ from nin.training.fit import Revise, Training, keep_plan
 from nin.training.network import final_layers, final_network, initial_network
 from nin.training.plan import Plan
 
+SHARE_FOR_STATES = 1 / 10  # of the time, at most: an epoch of a tiny data set is shorter than writing its state
+
 
 def no_op(*arguments: object) -> None:
     """Do nothing."""
@@ -109,8 +111,8 @@ def run_plan(
 def _new_folder(folder: Path | None, plan: Plan, data: Splits) -> Path:
     """Make the run folder, with all that is known before the first step."""
     folder = run_folder.new_folder(folder)
-    write_json(folder / "plan.json", plan)
     write_record(folder, data)
+    write_json(folder / "plan.json", plan)  # the last: a run that has a plan can be resumed
     run_folder.note_launch(folder)
     return folder
 
@@ -165,9 +167,11 @@ def _check_logits(plan: Plan, network: nn.Module) -> None:
 
 def _follow(training: Training, folder: Path, revise: Revise, on_event: Callable[[Event], None]) -> Ended:
     """Train to the end, write down what happens, tell `on_event`, and return how it ended."""
+    next_state = 0.0
 
     def keep(event: Event | None) -> None:
         """Write down an event, or what is known without any; the main process alone does."""
+        nonlocal next_state
         if not is_main():
             return
         match event:
@@ -175,8 +179,9 @@ def _follow(training: Training, folder: Path, revise: Revise, on_event: Callable
                 write_json_lines(folder / "metrics.jsonl", training.validations)
             case Revision():
                 write_json(folder / "plan.json", event.plan)
-            case State():
+            case State() if (began := time.monotonic()) >= next_state or event.step == training.plan.steps:
                 run_folder.write_state(folder, event)
+                next_state = time.monotonic() + (time.monotonic() - began) / SHARE_FOR_STATES
             case _:
                 pass
         if event is not None:

@@ -18,8 +18,8 @@ from nin.data.images import Splits
 from nin.data.load import NAMED, load_dataset
 from nin.data.progress import Progress
 from nin.device import find_device
-from nin.distributed import check_agreement, from_main, one_by_one, processes
-from nin.errors import DataError, ModelError, OptionError
+from nin.distributed import check_agreement, from_main, one_by_one, processes, wait
+from nin.errors import DataError, ModelError, OptionError, RunError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config, read_folder
 from nin.networks.registry import find_architecture
@@ -176,8 +176,10 @@ def start_again(
     find_device(known.device, "the plan needs it: use a machine that has it, or make a new plan")
     record = from_main(lambda: read_record(folder))
     with one_by_one():
-        if record is None:  # of a checkout before there were others
-            splits = load_dataset("fashion-mnist" if source is None else source, on_progress=on_progress)
+        if record is None and source is None:
+            raise RunError(f"{folder} has no split.json, which says what images the plan is for: give their SOURCE")
+        if record is None:
+            splits = load_dataset(source, on_progress=on_progress)
         elif resume is None and source is not None:
             splits = load_like(record, source, on_progress)
         else:
@@ -220,6 +222,7 @@ def _check(
 def _check_same(splits: Splits) -> None:
     """Check that all processes have read the same images. Raises RunError."""
     if processes() > 1:
+        wait()  # for those that read what others had read before
         check_agreement("images", fingerprint(splits.parts()))
 
 

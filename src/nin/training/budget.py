@@ -4,13 +4,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-import torch
 from msgspec.structs import replace
 
 from nin.data.images import Splits
 from nin.distributed import from_main
 from nin.errors import OptionError
-from nin.networks.registry import build_network
+from nin.networks.registry import build_without_weights
 from nin.networks.summary import layers
 from nin.training.health import MIN_EPOCHS
 from nin.training.pace import Pace, measure
@@ -106,8 +105,7 @@ def choose_size(seconds: float, pace: Pace, plan: Plan, images: int, sizes: Sequ
 
 def _multiply_adds(plan: Plan) -> int:
     recipe, channels = plan.recipe, plan.preprocessing.channels
-    with torch.device("meta"):  # shapes are enough
-        network = build_network(recipe.network, channels, plan.num_classes, recipe.size)
+    network = build_without_weights(recipe.network, channels, plan.num_classes, recipe.size)
     return sum(layer.multiply_adds for layer in layers(network, channels, recipe.size))
 
 

@@ -18,6 +18,7 @@ from nin.training.plan import Plan
 SECONDS_PER_REVISION = 3.0
 WINDOW = 5.0  # seconds of training by which the pace of the next steps is judged: a short stall hardly counts
 LONG_WINDOW = 30.0  # and that of validation and evaluation, which come later
+STOPPED = 20  # times as long as before, and longer than the long window: then the process was stopped, not slow
 TOLERANCE = 0.03  # a plan that is late or early by a smaller fraction of what is left stays as it is
 
 
@@ -25,6 +26,8 @@ def keep_deadline(
     deadline: float, pace: Pace, *, may_extend: bool = True, clock: Callable[[], float] = time.monotonic
 ) -> Revise:
     """Return a function for `Training.fit` that revises the plan so that the run ends in time.
+
+    A process that was stopped for over half a minute (Ctrl-Z, a virtual machine that was frozen) ends so much later.
 
     Args:
         deadline: a time of `clock`.
@@ -35,6 +38,7 @@ def keep_deadline(
 
     """
     known: deque[tuple[float, int, float]] = deque()  # time, steps, and seconds of these, in the long window
+    latest = (0.0, 0, 0.0)  # the same of the last call
     longest = interval = 0  # in steps, by the first plan; a revised one no longer tells
 
     def revise(plan: Plan, step: int, seconds: float) -> Plan:
@@ -46,14 +50,23 @@ def keep_deadline(
             seconds: what they took since the training began or was resumed.
 
         """
-        nonlocal longest, interval
+        nonlocal deadline, latest, longest, interval
         left, now = plan.steps - step, clock()
         if not known:
-            known.append((now, step, seconds))
+            latest = (now, step, seconds)
+            known.append(latest)
             # A tiny first plan has tiny intervals: validation is to take a tenth of the time at most.
             interval = max(*plan.steps_per_interval, int(10 * pace.validation / pace.step))
             most = int(plan.steps * plan.recipe.max_epochs / plan.recipe.epochs) if may_extend else 0
             longest = max(plan.steps, most)
+        called, called_step, called_seconds = latest
+        latest = (now, step, seconds)
+        before = (called_seconds - known[0][2]) / max(1, called_step - known[0][1])  # per step; 0 if it is not known
+        if now - called > LONG_WINDOW and seconds - called_seconds > STOPPED * before * (step - called_step) > 0:
+            deadline += now - called
+            known.clear()  # so that a second such step in a row is believed
+            known.append(latest)
+            return plan
         last, last_step, _ = known[-1]
         # Near the end a few steps are all that is left, and a machine that recovers could take them at once.
         soon = now - last < SECONDS_PER_REVISION and step - last_step <= left / 10

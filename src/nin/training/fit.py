@@ -165,7 +165,7 @@ class Training:
             if self.device.type != "cpu" and self.step % STEPS_PER_SYNC and self.step < end:
                 continue
             agreed, made = data_parallel.agree(self.interval_totals[0], logits), self.step - steps_at_sync
-            seconds = self.clock() - synced
+            seconds = max(self.clock() - synced, 1e-6)  # a clock of Windows stands still for 16 ms
             self.interval_seconds += seconds
             self.seconds += seconds
             loss = (agreed.total - total_at_sync) / made

@@ -1,7 +1,7 @@
 """Which network does training start from, and which does it end with? Built by seed; folded and complete at the end."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from nin.data.images import LabelledImages
 from nin.networks.batch_norm import fold, has_batch_norm, with_batch_norm
 from nin.networks.forward import channels_last, compute_logits
 from nin.networks.initialisation import initialise
-from nin.networks.registry import build_network, head_parameters, network_options
+from nin.networks.registry import build_network, build_without_weights, head_parameters, network_options
 from nin.training.plan import Plan
 from nin.training.recipe import Recipe
 
@@ -37,7 +37,9 @@ def initial_network(plan: Plan, weights: Mapping[str, Tensor] | None = None) -> 
 
 def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
     """Return the network to save, in `eval` mode: a copy with batch norm folded and the last ReLU in its place."""
-    folded = fold(network) if _gets_batch_norm(_build_on_meta(plan), plan.recipe) else copy.deepcopy(network).eval()
+    folded = _copy(network, plan)
+    if _gets_batch_norm(_build_without_weights(plan), plan.recipe):
+        folded = fold(folded)
     if trained_without_final_relu(plan.recipe):
         images = _some_of_each(train, IMAGES_FOR_SHIFT).images
         lowest = compute_logits(folded, images, plan.preprocessing).min().item()
@@ -49,7 +51,7 @@ def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.M
 
 def final_layers(plan: Plan) -> nn.Module:
     """Return the layers of the final network, without weights: on the meta device."""
-    network = _build_on_meta(plan)
+    network = _build_without_weights(plan)
     return fold(with_batch_norm(network)) if _gets_batch_norm(network, plan.recipe) else network
 
 
@@ -87,14 +89,26 @@ def _gets_batch_norm(network: nn.Module, recipe: Recipe) -> bool:
     return recipe.batch_norm and not has_batch_norm(network)
 
 
-def _build_on_meta(plan: Plan) -> nn.Module:
-    with torch.device("meta"):
-        return _build(plan, final_relu=True)
+def _copy(network: nn.Module, plan: Plan) -> nn.Module:
+    """Return a copy in `eval` mode of the network that the plan trains.
+
+    Only its tensors are taken, as they are from a file: `deepcopy` fails for one that keeps an activation of its last
+    training step.
+    """
+    copied = _build_without_weights(plan, final_relu=plan.recipe.final_relu)
+    copied = with_batch_norm(copied) if _gets_batch_norm(copied, plan.recipe) else copied
+    tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    copied.load_state_dict(tensors, assign=True)
+    return copied.to(plan.device).eval()
 
 
-def _build(plan: Plan, *, final_relu: bool) -> nn.Module:
+def _build_without_weights(plan: Plan, *, final_relu: bool = True) -> nn.Module:
+    return _build(plan, final_relu=final_relu, build=build_without_weights)
+
+
+def _build(plan: Plan, *, final_relu: bool, build: Callable[..., nn.Module] = build_network) -> nn.Module:
     recipe = plan.recipe
-    return build_network(
+    return build(
         recipe.network,
         plan.preprocessing.channels,
         plan.num_classes,

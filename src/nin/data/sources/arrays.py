@@ -89,11 +89,13 @@ def to_uint8(tensor: Tensor) -> UInt8[Tensor, "..."]:
     found = torch.empty(tensor.shape, dtype=torch.uint8, device=tensor.device)
     for floats, into in zip(tensor.detach().split(_AT_ONCE), found.split(_AT_ONCE), strict=True):
         floats = floats.to(torch.float32)
-        low, high = (bound.item() for bound in floats.aminmax())
-        if not (low >= 0 and high <= 1):
+        shades = (floats * 255).round_()  # 1.0000001, which resizing leaves, is 255
+        low, high = (bound.item() for bound in shades.aminmax())
+        if not (low >= 0 and high <= 255):
             way_out = "divide them by their white, such as 255" if low >= 0 else "do not normalise them first"
+            low, high = (bound.item() for bound in floats.aminmax())
             raise DataError(f"float images must be from 0 to 1, not from {low:.3g} to {high:.3g}; {way_out}")
-        into.copy_((floats * 255).round_())
+        into.copy_(shades)
     return found
 
 

@@ -9,12 +9,11 @@ from typing import Final, NamedTuple
 
 from nin.data.sources.photo_files import some
 from nin.errors import DataError
-from nin.text import printable
+from nin.text import not_text, printable
 
 MAX_CLASSES: Final = 1000
 _MAX_NAME: Final = 255  # characters, as long as the name of a file may be
 _MAX_FILE: Final = 4 * MAX_CLASSES * (_MAX_NAME + 2)  # bytes
-_JOINERS: Final = "\u200c\u200d"  # letters of Persian and of the scripts of India are told apart by them
 
 
 class Classes(NamedTuple):
@@ -35,13 +34,11 @@ def class_name(text: str, place: str) -> str:
 
     """
     name = unicodedata.normalize("NFC", text)
-    if not name.isprintable():
-        for letter in name:
-            if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter not in _JOINERS:
-                raise DataError(
-                    f"{place}: the class name {printable(name[:_MAX_NAME])} holds {printable(letter)}, which is no "
-                    "text; rename the class"
-                )
+    if strange := not_text(name):
+        raise DataError(
+            f"{place}: the class name {printable(name[:_MAX_NAME])} holds {printable(strange)}, which is no text; "
+            "rename the class"
+        )
     if not name.strip() or len(name) > _MAX_NAME:
         problem = "is blank" if not name.strip() else f"has more than {_MAX_NAME} characters"
         raise DataError(f"{place}: the class name '{printable(name[:20])}' {problem}; rename the class")
