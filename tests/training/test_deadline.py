@@ -293,7 +293,8 @@ def test_a_process_that_was_stopped_goes_on_with_its_plan(stopped: float):
     plan, now, step = plan_of(), 0.0, 0
     revise = keep_deadline(125.0, PACE, clock=lambda: now)
     while step < plan.steps:
-        step, now = step + 1, now + PACE.step + (stopped if step == 300 else 0.0)
+        step += 1
+        now += PACE.step + (stopped if step == 300 else 0.0)
         plan = revise(plan, step, now)
     assert plan.steps == pytest.approx((125 - PACE.evaluation - SECONDS_FOR_REPORT) / PACE.step, rel=0.05)
     assert now < 125 + stopped
@@ -303,7 +304,8 @@ def test_a_machine_that_becomes_slower_by_far_is_believed_at_the_second_look():
     plan, now, step = plan_of(), 0.0, 0
     revise = keep_deadline(125.0, PACE, clock=lambda: now)
     while step < plan.steps:
-        step, now = step + 1, now + (PACE.step if step < 300 else 40.0)
+        step += 1
+        now += PACE.step if step < 300 else 40.0
         plan = revise(plan, step, now)
     assert now < 125 + 2 * 40
 
