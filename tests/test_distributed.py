@@ -217,8 +217,9 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from nin.metrics import t_interval
+from nin.runs import run
 from nin.training import fit
-fit.SECONDS_PER_STATE = 0
+fit.SECONDS_PER_STATE, run.SHARE_FOR_STATES = 0, float("inf")
 step = fit.Training._train_step
 attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
 def train_step(self, views):

@@ -42,7 +42,7 @@ def test_a_training_prints_what_it_does_and_what_it_came_to(nin: Nin, tmp_path: 
     plan = small_plan(tmp_path, threads=4096)  # of another machine
     threads = torch.get_num_threads()
     try:
-        answer = nin("train", "--plan", plan, "--seed", "7", "--run", tmp_path / "run")
+        answer = nin("train", "fashion-mnist", "--plan", plan, "--seed", "7", "--run", tmp_path / "run")
     finally:
         torch.set_num_threads(threads)
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -57,7 +57,7 @@ def test_a_training_prints_what_it_does_and_what_it_came_to(nin: Nin, tmp_path: 
     assert f"report              {tmp_path / 'run' / 'report.html'}\n" in answer.stdout
     assert "\x1b" not in answer.stdout, "no control characters where there is no terminal"
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
-    assert environment["command"] == f"nin train --plan {tmp_path / 'plan.json'} --seed 7 --run {tmp_path / 'run'}"
+    assert environment["command"] == f"nin train fashion-mnist --plan {plan} --seed 7 --run {tmp_path / 'run'}"
     assert environment["command"] in (tmp_path / "run" / "report.html").read_text()
 
     page = (tmp_path / "run" / "report.html").read_text()
@@ -71,7 +71,7 @@ def test_a_training_prints_what_it_does_and_what_it_came_to(nin: Nin, tmp_path: 
 @pytest.mark.usefixtures("small_data")
 def test_a_dead_run_exits_with_1(nin: Nin, tmp_path: Path):
     write_json(tmp_path / "plan.json", tiny_plan(tiny_splits(), batch_norm=False, learning_rate=1000.0, warm_up=0.0))
-    answer = nin("train", "--plan", tmp_path / "plan.json", "--run", tmp_path / "run")
+    answer = nin("train", "fashion-mnist", "--plan", tmp_path / "plan.json", "--run", tmp_path / "run")
     assert answer.returncode == 1
     assert "This run is dead: " in answer.stdout
 
@@ -101,7 +101,7 @@ def test_too_few_minutes_are_refused_with_what_would_do(
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_data")
 def test_a_killed_run_resumed_has_the_weights_of_the_plan_replayed(nin: Nin, tmp_path: Path):
-    given = ("--plan", small_plan(tmp_path, **longer(30)), "--seed", "7")
+    given = ("fashion-mnist", "--plan", small_plan(tmp_path, **longer(30)), "--seed", "7")
     assert nin("train", *given, "--run", tmp_path / "through").returncode == 0
     program = [*SMALL_PROGRAM, "train", *given, "--run", tmp_path / "run"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
@@ -126,7 +126,7 @@ def test_ctrl_c_on_a_terminal_saves_and_reports(tmp_path: Path):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*SMALL_PROGRAM, "train", "--plan", plan, "--run", tmp_path / "run"],
+        [*SMALL_PROGRAM, "train", "fashion-mnist", "--plan", plan, "--run", tmp_path / "run"],
         stdout=theirs,
         stderr=theirs,
         env={**ENVIRONMENT, "COLUMNS": "100"},
@@ -167,7 +167,7 @@ def test_a_run_in_a_folder_whose_name_is_no_text_ends_with_its_report(
     tmp_path: Path, name: bytes, locale: dict[str, str]
 ):
     folder = tmp_path / os.fsdecode(name)
-    arguments = ("train", "--plan", small_plan(tmp_path), "--run", folder)
+    arguments = ("train", "fashion-mnist", "--plan", small_plan(tmp_path), "--run", folder)
     answer = start(*arguments, program=SMALL_PROGRAM, env=ENVIRONMENT | locale)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert {"report.html", "model/README.md", "evaluation.json"} <= files(folder)

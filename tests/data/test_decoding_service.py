@@ -49,27 +49,31 @@ def test_without_programs_this_process_decodes(monkeypatch: pytest.MonkeyPatch):
     service.close()
 
 
-CRASH = """
+CHANGED = """
 import nin.data.photos.photo as photo
 real = photo.read_photo
 def read_photo(source):
-    if b"hostile" in source:
-        import os; os.abort()
+    {what}
     return real(source)
 photo.read_photo = read_photo
 """
 
 
-def test_photos_that_crash_their_decoders_never_end_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "sitecustomize.py").write_text(
+def change_workers(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Let every worker do `what` before it reads a photo, whose bytes are `source`."""
+    (folder / "sitecustomize.py").write_text(
         "import sys\n"
         "def hook(event, args):\n"
         "    if event == 'import' and args[0] == 'nin.data.decoded.decoding_worker':\n"
-        "        sys.path.insert(0, sys.path[0]); exec(open(" + repr(str(tmp_path / "crash.py")) + ").read(), {})\n"
+        "        sys.path.insert(0, sys.path[0]); exec(open(" + repr(str(folder / "change.py")) + ").read(), {})\n"
         "sys.addaudithook(hook)\n"
     )
-    (tmp_path / "crash.py").write_text(CRASH)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (folder / "change.py").write_text(CHANGED.format(what=what))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def test_photos_that_crash_their_decoders_never_end_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    change_workers(tmp_path, monkeypatch, "import os; b'hostile' in source and os.abort()")
     monkeypatch.setattr("nin.data.decoded.decoding_pool._MOST_CRASHES", 2)
     service = DecodingService(JOB, workers=1)
     for _ in range(3):
@@ -126,15 +130,15 @@ def test_a_photo_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch
     service.close()
 
 
-def test_a_photo_that_takes_too_long_holds_up_the_others_of_its_chunk_only_so_long(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(decoding_service, "PATIENCE", 0.2)
+def test_a_photo_that_takes_too_long_holds_up_the_others_of_its_chunk_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    change_workers(tmp_path, monkeypatch, 'import time; time.sleep({b"pause": 0.3, b"endless": 600}.get(source, 0))')
+    monkeypatch.setattr(decoding_service, "PATIENCE", 1.0)
     service = DecodingService(JOB, workers=1)
-    for size in (1, 4, 16):  # the chunks that a worker takes grow
-        assert all(one.result(30).image is not None for one in [service.decode(photo(0)) for _ in range(2 * size)])
-    sent = [slow_photo(), *(30 * [photo(0)]), slow_photo(24)]
-    asked = [service.decode(one) for one in sent]
+    asked = [service.decode(one) for one in (b"pause", *(84 * [photo(0)]), b"endless")]  # chunks of 1, 1, 4, 16, 64
     assert all(one.result(30).image is not None for one in asked[1:-1])
-    assert asked[-1].result(30).reason.startswith("it takes over 0.2 s")
+    assert asked[-1].result(30).reason.startswith("it takes over 1 s")
     service.close()
 
 

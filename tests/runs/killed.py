@@ -68,7 +68,7 @@ def in_a_process(folder: Path, *kill: str) -> int:
 
 
 torch.set_num_threads(1)
-fit.SECONDS_PER_STATE = 0  # a state after every step
+fit.SECONDS_PER_STATE, run.SHARE_FOR_STATES = 0, float("inf")  # a state after every step
 run.run_figures = blank_figures
 folder, *kills = sys.argv[1:]
 for kill in [*zip(kills[::2], kills[1::2], strict=True), ()]:

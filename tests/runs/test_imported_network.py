@@ -14,6 +14,8 @@ from nin.inference.export import export
 from nin.networks import imported
 from nin.networks.batch_norm import has_batch_norm
 from nin.networks.imported import import_network
+from nin.networks.registry import build_network
+from nin.networks.summary import parameter_count
 from nin.runs.figures import structure_figure
 from nin.training.events import Event, Step
 from nin.training.plan_file import read_plan
@@ -69,6 +71,8 @@ class Shared(nn.Module):
         self.first = nn.Conv2d(in_channels, 8, 5, stride=2)
         self.blocks = nn.ModuleList([nn.Conv2d(8, 8, 1)] * 2)
         self.dense = self.again = nn.Linear(8, 8)
+        self.tied = nn.Linear(8, 8)
+        self.tied.weight = self.dense.weight
         self.scales = [scale.item() for scale in torch.linspace(1, 2, 2)]
         self.head = nn.Linear(8, num_classes)
 
@@ -76,8 +80,17 @@ class Shared(nn.Module):
         self.kept = self.first(images).relu()
         x = self.kept
         for block, scale in zip(self.blocks, self.scales):
-            x = x + scale * block(x).relu()
-        return self.head(self.again(self.dense(x.mean(dim=(2, 3)))))
+            x = x + scale * block(x).tanh()
+        x = x.mean(dim=(2, 3))
+        for dense in (self.dense, self.again, self.tied):
+            x = dense(x).tanh()
+        return self.head(x)
+
+def frozen(in_channels, num_classes):
+    network = unnormed(in_channels, num_classes)
+    nn.init.constant_(network[0].weight, 0.5)
+    network[0].requires_grad_(False)
+    return network
 
 class Deciding(nn.Module):
     def __init__(self, in_channels, num_classes):
@@ -110,6 +123,7 @@ def test_a_model_of_it_gives_in_another_process_what_it_gave_here(
     splits = tiny_splits()
     result = nin.train(splits, network=name, recipe="quick", epochs=6.0, run=tmp_path / "run")
     assert has_batch_norm(result.classifier.network) == (name == "my_nets:normed")
+    assert result.parameters == parameter_count(build_network(name, 1, 4, 28))
     expected = result.classifier.logits(splits.test.images)
     imported.IMPORTED.clear()  # as in another process
     with pytest.raises(ModelError, match=f"{name} is not a network of this package"):
@@ -145,6 +159,13 @@ def test_a_network_that_does_not_fit_is_refused_before_a_folder_is_made(name: st
         nin.train(tiny_splits(), network=name, epochs=1.0, run=tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_frozen_layers_stay_as_they_came(tmp_path: Path):
+    result = nin.train(tiny_splits(), network="my_nets:frozen", epochs=1.0, run=tmp_path / "run")
+    weights = result.classifier.network.state_dict()
+    assert weights["0.weight"].eq(0.5).all()
+    assert weights["5.weight"].std() > 0
 
 
 def test_a_model_of_one_that_keeps_activations_is_saved_when_the_training_is_stopped(tmp_path: Path):

@@ -64,6 +64,13 @@ def test_a_run_of_photos_is_done_again_from_its_plan_and_judged_on_what_it_held_
         assert nin.evaluate(run.classifier, images).accuracy == run.test_accuracy
     (tmp_path / "best").symlink_to(run.folder / "model")
     assert images_to_evaluate(str(photos), str(tmp_path / "best"), config)[1] == "test"
+    moved = run.folder.rename(tmp_path / "elsewhere")
+    run.folder.mkdir()
+    for name in ("split.json", "model"):
+        (run.folder / name).symlink_to(moved / name)
+    assert images_to_evaluate(str(photos), model, config)[1] == "test"
+    shutil.rmtree(run.folder)
+    moved.rename(run.folder)
     (tmp_path / "link").symlink_to(photos)
     for other in (f"{tmp_path}/link", f"{tmp_path}/run/../photos/"):
         _, split, images = images_to_evaluate(other, model, config)

@@ -84,8 +84,10 @@ def test_a_plan_is_carried_out_as_it_is_but_for_another_seed_and_the_minutes(
 ):
     plan = replace(tiny_plan(small_splits()), minutes=3.0)
     write_json(tmp_path / "plan.json", plan)
-    assert planned(plan=tmp_path / "plan.json") == replace(plan, minutes=None)
-    assert planned(plan=str(tmp_path / "plan.json"), seed=5) == replace(plan, minutes=None, seed=5)
+    assert planned(source="fashion-mnist", plan=tmp_path / "plan.json") == replace(plan, minutes=None)
+    assert planned(source="fashion-mnist", plan=str(tmp_path / "plan.json"), seed=5) == replace(
+        plan, minutes=None, seed=5
+    )
 
 
 # Written by version 0.1 for `quick`.
@@ -101,7 +103,7 @@ OLD_PLAN = """
 
 def test_a_plan_of_version_0_1_is_still_carried_out(planned: Callable[..., Plan], tmp_path: Path):
     (tmp_path / "plan.json").write_text(OLD_PLAN)
-    plan = planned(plan=tmp_path / "plan.json")
+    plan = planned(source="fashion-mnist", plan=tmp_path / "plan.json")
     assert plan.recipe == named_recipe("quick", epochs=1.5)
     assert (plan.seed, plan.steps_per_interval, plan.num_classes) == (3, (2, 1), 4)
     assert plan.preprocessing.mean == (0.4995180200986644,)

@@ -300,6 +300,29 @@ def test_a_process_that_was_stopped_goes_on_with_its_plan(stopped: float):
     assert now < 125 + stopped
 
 
+def test_a_process_that_was_stopped_while_it_validated_goes_on_with_its_plan():
+    plan, now = plan_of(), 0.0
+    revise = keep_deadline(125.0, PACE, clock=lambda: now)
+    for step in range(1, 501):
+        now += PACE.step
+        plan = revise(plan, step, step * PACE.step)
+    now += 60.0
+    before = plan.steps
+    plan = revise(revise(plan, 500, 50.0), 501, 50.1)
+    assert plan.steps == pytest.approx(before, rel=0.1)
+
+
+def test_a_long_validation_is_no_stop():
+    plan, now = plan_of(), 0.0
+    revise = keep_deadline(1000.0, Pace(step=0.1, validation=40.0, evaluation=40.0), clock=lambda: now)
+    for step in range(1, 501):
+        now += PACE.step
+        plan = revise(plan, step, step * PACE.step)
+    now += 700.0
+    plan = revise(revise(plan, 500, 50.0), 501, 50.1)
+    assert plan.steps < 500 + (1000 - 750) / PACE.step, "the deadline is still where it was"
+
+
 def test_a_machine_that_becomes_slower_by_far_is_believed_at_the_second_look():
     plan, now, step = plan_of(), 0.0, 0
     revise = keep_deadline(125.0, PACE, clock=lambda: now)

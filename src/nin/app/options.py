@@ -10,10 +10,8 @@ from nin.choices import MODELS, Augmentation, BatchNorm, DeviceName, Format, Inv
 from nin.networks.registry import NETWORKS
 
 MODEL = f"{', '.join(MODELS)}, a model folder such as a run's model/, or owner/name on the Hugging Face hub."
-NETWORK = (
-    f"one of {', '.join(NETWORKS)}; or the import path of another, as PACKAGE.MODULE:CALLABLE, whose convolutions and "
-    "dense layers are initialised anew, unless they are frozen."
-)
+NETWORK = f"one of {', '.join(NETWORKS)}; or the import path of another, as PACKAGE.MODULE:CALLABLE."
+TRAINED = f"{NETWORK} Convolutions and dense layers are initialised anew, except those that are frozen."
 IMPORTED = (
     "import path of the model's network, if it is not one of this package, as PACKAGE.MODULE:CALLABLE; importing it "
     "runs its code."
@@ -57,7 +55,7 @@ class Train:
             "224x224, hours on a CPU.",
         ),
     ] = None
-    network: Annotated[str | None, hint("NAME", "nin", NETWORK)] = None
+    network: Annotated[str | None, hint("NAME", "nin", TRAINED)] = None
     minutes: Annotated[float | None, hint("M", "5 for quick", "how long the whole command may take.")] = None
     epochs: Annotated[float | None, hint("N", "the recipe's", "passes through the images, instead of --minutes.")] = (
         None
@@ -174,7 +172,7 @@ class Compare:
     trained.
     """
 
-    networks: Annotated[Positional[tuple[str, ...]], hint("NETWORK...", "all seven", NETWORK)] = ()
+    networks: Annotated[Positional[tuple[str, ...]], hint("NETWORK...", "all seven", TRAINED)] = ()
     data: Annotated[str, hint("SOURCE", "fashion-mnist", SOURCE)] = "fashion-mnist"
     minutes: Annotated[float | None, hint("M", "5", "how long each training may take.")] = None
     epochs: Annotated[float | None, hint("N", "", "passes through the training images, instead of --minutes.")] = None

@@ -149,7 +149,7 @@ def _draw_branches(axes: Axes, left: Pixels, top: Pixels, boxes: Sequence[Box]) 
 
 def _draw_title(axes: Axes, left: Pixels, top: Pixels, title: str, total: int, dense: int) -> Pixels:
     """Draw the title of a network, the number of its parameters, and the share of them in dense layers."""
-    share = f"{dense / total:.0%}".replace("%", " %") if dense > total / 100 else "under 1 %"
+    share = f"{100 * dense / total:.0f} %" if dense > total / 100 else "under 1 %"
     share = f"{share} of them in dense layers" if dense else "none of them in a dense layer"
     middle = left + COLUMN / 2
     _write(axes, middle, top + 10, title, 16, ha="center", weight="bold")

@@ -182,10 +182,11 @@ def _tracing(classifier: Classifier) -> Iterator[None]:
     except Exception as error:
         if not is_import_path(name):
             raise
-        reason = printable(str(error.__cause__ or error).strip().partition("\n")[0])
+        cause = error.__cause__ or error
+        reason = printable(str(cause).strip().partition("\n")[0]) or type(cause).__name__
         raise ModelError(
-            f"the network {name} cannot be exported ({reason}): what its forward does may depend on the shapes of the "
-            "images, and neither on their pixels nor on the size of the batch"
+            f"the network {name} cannot be exported: {reason}; its forward must not depend on the values of pixels or "
+            "on the size of the batch, and its operations must exist in the format"
         ) from error
 
 

@@ -56,7 +56,8 @@ def images_to_calibrate(source: str | None, model: str, config: Config, on_progr
 
 
 def _read(source: str | None, model: str, config: Config, on_progress: Progress) -> Splits | Given:
-    record = read_record(find_model(model).resolve().parent)
+    folder = find_model(model)  # it may be a link, and so may the model/ of a run
+    record = read_record(folder.parent) or read_record(folder.resolve().parent)
     if source is None and record is not None and record.source is None:
         raise RunError(f"the images that {model} was trained on were in memory: give a SOURCE to evaluate it on")
     source = source or (record.source if record else None) or MODELS.get(model, "fashion-mnist")

@@ -175,9 +175,9 @@ def start_again(
     _check_is_theirs(network, known.recipe.network, folder)
     find_device(known.device, "the plan needs it: use a machine that has it, or make a new plan")
     record = from_main(lambda: read_record(folder))
+    if record is None and source is None:
+        raise RunError(f"{folder} has no split.json, which says what images the plan is for: give their SOURCE")
     with one_by_one():
-        if record is None and source is None:
-            raise RunError(f"{folder} has no split.json, which says what images the plan is for: give their SOURCE")
         if record is None:
             splits = load_dataset(source, on_progress=on_progress)
         elif resume is None and source is not None:

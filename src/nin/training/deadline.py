@@ -27,7 +27,8 @@ def keep_deadline(
 ) -> Revise:
     """Return a function for `Training.fit` that revises the plan so that the run ends in time.
 
-    A process that was stopped for over half a minute (Ctrl-Z, a virtual machine that was frozen) ends so much later.
+    A process that was stopped for over half a minute (Ctrl-Z, a virtual machine that was frozen) ends so much later;
+    if it is resumed from a state afterwards, that is forgotten.
 
     Args:
         deadline: a time of `clock`.
@@ -61,10 +62,12 @@ def keep_deadline(
             longest = max(plan.steps, most)
         called, called_step, called_seconds = latest
         latest = (now, step, seconds)
-        before = (called_seconds - known[0][2]) / max(1, called_step - known[0][1])  # per step; 0 if it is not known
-        if now - called > LONG_WINDOW and seconds - called_seconds > STOPPED * before * (step - called_step) > 0:
-            deadline += now - called
-            known.clear()  # so that a second such step in a row is believed
+        # Between two calls are steps or a validation. A step before took so long; 0 if it is not known.
+        before = (called_seconds - known[0][2]) / max(1, called_step - known[0][1])
+        expected = before * (step - called_step or pace.validation / pace.step)
+        if now - called > max(LONG_WINDOW, STOPPED * expected) and expected:
+            deadline += now - called - expected
+            known.clear()  # so that a second such time in a row is believed
             known.append(latest)
             return plan
         last, last_step, _ = known[-1]

@@ -23,7 +23,7 @@ from nin.training.optimizer import Optimizer
 from nin.training.plan import Plan
 
 STEPS_PER_SYNC = 20  # how often an accelerator is asked for its loss: each time it has to finish what it was given
-SECONDS_PER_STATE = 60  # how long a training may go on without a state to resume from
+SECONDS_PER_STATE = 60  # how often there is a state to resume from
 
 Revise = Callable[[Plan, int, float], Plan]
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nin.data.images import LabelledImages
 from nin.networks.batch_norm import fold, has_batch_norm, with_batch_norm
 from nin.networks.forward import channels_last, compute_logits
+from nin.networks.imported import is_import_path
 from nin.networks.initialisation import initialise
 from nin.networks.registry import build_network, build_without_weights, head_parameters, network_options
 from nin.training.plan import Plan
@@ -50,7 +51,7 @@ def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.M
 
 
 def final_layers(plan: Plan) -> nn.Module:
-    """Return the layers of the final network, without weights: on the meta device."""
+    """Return the layers of the final network, without its weights."""
     network = _build_without_weights(plan)
     return fold(with_batch_norm(network)) if _gets_batch_norm(network, plan.recipe) else network
 
@@ -85,20 +86,23 @@ def _some_of_each(train: LabelledImages, count: int) -> LabelledImages:
 
 
 def _gets_batch_norm(network: nn.Module, recipe: Recipe) -> bool:
-    """Return whether the plain network is trained as its batch-norm variant: not if it has batch norms of its own."""
-    return recipe.batch_norm and not has_batch_norm(network)
+    """Return whether the plain network is trained as its batch-norm variant.
+
+    It is not if it has batch norms of its own, or frozen layers, which a norm would change.
+    """
+    frozen = any(not parameter.requires_grad for parameter in network.parameters())
+    return recipe.batch_norm and not frozen and not has_batch_norm(network)
 
 
 def _copy(network: nn.Module, plan: Plan) -> nn.Module:
     """Return a copy in `eval` mode of the network that the plan trains.
 
-    Only its tensors are taken, as they are from a file: `deepcopy` fails for one that keeps an activation of its last
-    training step.
+    Only its tensors are taken, as from a file: `deepcopy` fails where it keeps an activation of its last step.
     """
     copied = _build_without_weights(plan, final_relu=plan.recipe.final_relu)
     copied = with_batch_norm(copied) if _gets_batch_norm(copied, plan.recipe) else copied
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    copied.load_state_dict(tensors, assign=True)
+    copied.load_state_dict(tensors, assign=not is_import_path(plan.recipe.network))
     return copied.to(plan.device).eval()
 
 

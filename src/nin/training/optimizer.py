@@ -106,7 +106,7 @@ def orthogonalise_all(matrices: Sequence[Tensor], precision: torch.dtype) -> lis
     """Return what `orthogonalise` makes of each matrix; several processes divide them, and each returns all."""
     owners = divide([min(matrix.shape) * matrix.numel() for matrix in matrices], processes())
     mine = [orthogonalise(one, precision) for one, owner in zip(matrices, owners, strict=True) if owner == rank()]
-    if processes() == 1:
+    if processes() == 1 or not matrices:
         return mine
     given = list(zip(matrices, owners, strict=True))
     shapes = [[one.shape for one, owner in given if owner == its] for its in range(processes())]

@@ -43,7 +43,6 @@ class Workers:
     Raises:
         DataError: by `answers`, after more than 100 crashes in a row, or where a worker that ended cannot be replaced.
 
-
     """
 
     def __init__(self, take: Take, job: Job, count: int, patience: float | None = None) -> None:

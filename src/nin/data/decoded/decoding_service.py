@@ -13,7 +13,7 @@ from nin.errors import DataError
 
 PATIENCE = 20.0  # seconds for a photo
 _SECONDS_TO_RECOVER = 0.2
-_SECONDS_ALONE = 5.0
+_SECONDS_ALONE = 30.0
 
 
 class DecodingService:

@@ -94,7 +94,7 @@ def to_uint8(tensor: Tensor) -> UInt8[Tensor, "..."]:
         if not (low >= 0 and high <= 255):
             way_out = "divide them by their white, such as 255" if low >= 0 else "do not normalise them first"
             low, high = (bound.item() for bound in floats.aminmax())
-            raise DataError(f"float images must be from 0 to 1, not from {low:.3g} to {high:.3g}; {way_out}")
+            raise DataError(f"float images must be from 0 to 1, not from {low:.4g} to {high:.4g}; {way_out}")
         into.copy_(shades)
     return found
 
