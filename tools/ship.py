@@ -70,11 +70,13 @@ def main(
         plan = resolve(recipe, whole.train, SEED, find_device("auto"))
         if (run / "plan.json").exists() and read_plan(run / "plan.json") != plan:
             raise NinError(f"{run} is a run of another plan; remove it first")
-        if not (run / "result.json").exists():
+        if not is_finished(run):
             runs = " ".join(one.name for one in spread)
             length = "" if epochs is None else f" --epochs {epochs:g}"
             train(plan, whole, run, f"python tools/ship.py {name} --source {source} --spread {runs}{length}")
 
+    if unfinished := [str(one) for one in (*spread, run) if not is_finished(one)]:
+        raise NinError(f"{unfinished[0]} did not train to its end: resume it, or call again")
     results: list[dict[str, Any]] = [read_json(one / "result.json") for one in spread]
     config, network = read_folder(run / "model")
     config = replace(config, temperature=mean(one["temperature"] for one in results))
@@ -116,6 +118,11 @@ def main(
     environment["command"] = re.sub(r" --(run|data) \S+", "", environment["command"])
     card = model_card(config, result, environment, name=name, load=name, notes=notes, copies=copies)
     save_folder(WEIGHTS / name, network, config, card, half=True)
+
+
+def is_finished(run: Path) -> bool:
+    """Return whether a run has trained to its end."""
+    return (run / "result.json").exists() and read_json(run / "result.json")["ended"] == "finished"
 
 
 def train(plan: Plan, whole: Splits, run: Path, command: str) -> None:

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from nin.data.photos.photo import read_photo
+from nin.data.photos.preparation import Preparation
+from nin.data.read import Given, read_source
 from nin.data.sources.arrays import from_arrays
 from nin.data.sources.huggingface import is_dataset, list_dataset, open_dataset
 from nin.errors import NinError
@@ -261,12 +263,17 @@ def test_the_stamp_of_photos_in_memory_is_of_their_bytes_labels_and_order():
     assert len({first, *map(stamp, changed)}) == 1 + len(changed)
 
 
-def test_the_stamp_of_a_file_differs_once_it_is_written_again(tmp_path: Path):
+def test_the_stamp_of_a_file_differs_once_it_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "data.parquet"
     dataset([0, 1, 2]).to_parquet(path)
     first = list_dataset(open_dataset(str(path)))
     assert list_dataset(open_dataset(str(path))).stamp == first.stamp
     assert list_dataset(open_dataset(str(path)).select([0, 2, 1])).stamp != first.stamp
+    monkeypatch.chdir(tmp_path)
+    for name in ("data.parquet", "./data.parquet", str(path)):
+        given = read_source(f"hf:{name}", 4, Preparation("photo"))
+        assert isinstance(given, Given)
+        assert given.origin.source == f"hf:{path}"
     dataset([0, 1, 2], first=1).to_parquet(path)  # as many bytes
     again = list_dataset(open_dataset(str(path)))
     assert shades(again.photos) == [1, 2, 3]

@@ -57,8 +57,8 @@ def test_the_splits_are_found_by_the_names_of_the_files(tmp_path: Path, suffix: 
     )
     (folder / "readme.txt").write_text("not looked at")
     assert is_idx_folder(folder)
-    parts, order = read_idx_folder(folder)
-    assert (list(parts), order) == (["train", "test"], "the labels' numbers")
+    parts, order, notes = read_idx_folder(folder)
+    assert (list(parts), order, notes) == (["train", "test"], "the labels' numbers", ())
     for part, images, labels in (("train", TRAIN, LABELS), ("test", TEST, TEST_LABELS)):
         assert np.array_equal(parts[part].images[:, 0].numpy(), images)
         assert parts[part].labels.tolist() == labels.tolist()
@@ -69,9 +69,9 @@ def test_the_splits_are_found_by_the_names_of_the_files(tmp_path: Path, suffix: 
 @pytest.mark.parametrize("name", ["val", "validation"])
 def test_a_validation_split_is_one_and_a_test_split_may_be_missing(tmp_path: Path, name: str):
     contents = {file.replace("t10k", name): content for file, content in GOOD.items()}
-    parts, _ = read_idx_folder(folder_of(tmp_path / "both", contents))
+    parts, _, _ = read_idx_folder(folder_of(tmp_path / "both", contents))
     assert list(parts) == ["train", "validation"]
-    parts, _ = read_idx_folder(folder_of(tmp_path / "one", dict(list(GOOD.items())[:2])))
+    parts, _, _ = read_idx_folder(folder_of(tmp_path / "one", dict(list(GOOD.items())[:2])))
     assert list(parts) == ["train"]
 
 
@@ -86,16 +86,18 @@ def test_channels_stand_before_the_rows_or_last(tmp_path: Path, shape: tuple[int
 
 
 def test_classes_txt_names_the_labels_of_all_splits(tmp_path: Path):
-    parts, order = read_idx_folder(folder_of(tmp_path, GOOD, classes="\ufeffcat\r\nsmall dog\r\nкот\r\nfourth\r\n\r\n"))
-    assert order == "classes.txt"
-    assert parts["train"].names == parts["test"].names == ("cat", "small dog", "кот", "fourth")
+    classes = "\ufeffcat\r\nsmall dog\r\nкот\r\nfourth\r\n\r\n"
+    parts, order, notes = read_idx_folder(folder_of(tmp_path, GOOD, classes=classes))
+    assert (order, notes) == ("classes.txt", ("labels that no image has are left out (1): fourth",))
+    assert parts["train"].names == parts["test"].names == ("cat", "small dog", "кот")
 
 
-def test_the_largest_label_of_any_split_counts(tmp_path: Path):
+def test_labels_that_no_image_has_are_no_classes(tmp_path: Path):
     contents = {**GOOD, "t10k-labels-idx1-ubyte": any_idx(np.array([0, 1, 2, 3, 299, 5], "i4"), 0x0C)}
-    parts, _ = read_idx_folder(folder_of(tmp_path, contents))
-    assert len(parts["train"].names) == 300
-    assert parts["test"].labels.tolist() == [0, 1, 2, 3, 299, 5]
+    parts, _, _ = read_idx_folder(folder_of(tmp_path, contents))
+    assert parts["train"].names == parts["test"].names == ("0", "1", "2", "3", "5", "299")
+    assert parts["train"].labels.tolist() == LABELS.tolist()
+    assert parts["test"].labels.tolist() == [0, 1, 2, 3, 5, 4]
 
 
 def test_the_plain_file_goes_before_the_packed_one(tmp_path: Path):

@@ -106,14 +106,17 @@ def same(left: CachedPhotos, right: CachedPhotos) -> bool:
     return torch.equal(left.images, right.images) and np.array_equal(left.positions, right.positions)
 
 
-def test_the_second_time_no_photo_is_read(folder: Path, cache: Path):
+def test_the_second_time_no_photo_is_read(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
     photos, told = listing(folder), Told()
     first = cached_photos(photos, PHOTO, SIDE, order=backwards)
+    monkeypatch.chdir(folder.parent)
+    relative = listing(Path(folder.name))
     shutil.rmtree(folder)
-    second = cached_photos(photos, PHOTO, SIDE, order=backwards, on_progress=told)
-    assert same(first, second)
-    assert first.folder == second.folder
-    assert told.what == set()
+    for again in (photos, relative):
+        second = cached_photos(again, PHOTO, SIDE, order=backwards, on_progress=told)
+        assert same(first, second)
+        assert first.folder == second.folder
+        assert told.what == set()
 
 
 def test_another_order_is_arranged_without_reading_photos(folder: Path, cache: Path):
@@ -266,7 +269,7 @@ def test_a_disk_without_room_is_told_before_anything_is_read(
     with pytest.raises(DataError) as error:
         cached_photos(photos, PHOTO, 100, order=forwards, on_progress=told)
     assert str(error.value) == (
-        f"{cache}: decoded images need 240.0 kB there, and 10.0 kB are free; make room, or name a folder on another "
+        f"{cache}: decoded images need 360.0 kB there, and 10.0 kB are free; make room, or name a folder on another "
         "disk in XDG_CACHE_HOME"
     )
     assert told.what == set()

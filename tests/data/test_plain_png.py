@@ -69,6 +69,8 @@ OTHER = {
     "no end": png()[:-12],
     "in pieces": in_pieces(png()),
     "no header": png()[:8] + png()[33:],
+    "an end only": png()[:8] + chunk(b"IEND", b""),
+    "half a header": png()[:20],
     "no pixels": png()[:33] + chunk(b"IEND", b""),
     "many bytes": png(size=(200, 200)),
     "large": png("L", (2000, 501)),

@@ -214,9 +214,13 @@ def test_split_tables_that_do_not_fit_are_one_line(tmp_path: Path, test: str, sa
 
 def test_photos_in_split_folders_are_split_so_where_the_table_says_nothing_else(tmp_path: Path):
     photos = ("train/1.png", "train/2.png", "test/3.png")
-    listing = list_folder(table(tmp_path, csv("train/1.png,a", "train/2.png,b", "test/3.png,a"), photos=photos))
-    assert parts_of(listing) == {"train/1.png": "train", "train/2.png": "train", "test/3.png": "test"}
-    assert listing.notes[0] == "the photos are split as the folders that they lie in: test, train"
+    for rows in (
+        ("train/1.png,a", "train/2.png,b", "test/3.png,a"),
+        ("train\\1.png,a", "train/2.png,b", "test\\3.png,a"),
+    ):
+        listing = list_folder(table(tmp_path, csv(*rows), photos=photos))
+        assert parts_of(listing) == {"train/1.png": "train", "train/2.png": "train", "test/3.png": "test"}
+        assert listing.notes[0] == "the photos are split as the folders that they lie in: test, train"
     put(tmp_path, "4.png")
     listing = list_folder(table(tmp_path, csv("train/1.png,a", "train/2.png,b", "test/3.png,a", "4.png,b"), photos=()))
     assert set(listing.parts) == {None}
@@ -286,6 +290,14 @@ GOOD = {"file_name": "1.png", "label": "a"}
         (lines(GOOD, {"file_name": "2.png"}), "line 2: it has no label"),
         (lines(GOOD, {"file_name": "2.png", "label": None}), "line 2: it has no label"),
         (lines(GOOD, {"label": "b"}), "line 2: it has no file_name"),
+        (
+            lines(GOOD, {"file_name": "2.png", "label": "b", "split": "test"}),
+            "line 2: it has split, which the first row has not; write the same names in each row",
+        ),
+        (
+            lines({"file_name": "1.png", "target": "a"}, {"file_name": "2.png", "target": "b", "label": "c"}),
+            "line 2: it has label, which the first row has not",
+        ),
         (
             lines(GOOD, {"file_name": "2.png", "label": ["a", "b"]}),
             "line 2: label is a list; write one text or number",

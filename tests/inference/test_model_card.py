@@ -12,6 +12,8 @@ from nin.data.preprocessing import Preprocessing
 from nin.inference.find_model import find_model
 from nin.inference.model_card import model_card
 from nin.inference.model_folder import Config
+from nin.networks.imported import IMPORTED
+from nin.networks.registry import NETWORKS
 
 CONFIG = Config("nin", Preprocessing(67, (0.3,), (0.4,)), 28, ("shirt", "shoe"), temperature=1.25)
 RESULT = {
@@ -106,6 +108,16 @@ def test_the_card_says_how_the_class_maps_make_the_logits_and_whose_names_the_te
     assert f"Tensor names are those of `{home}`." in page
     module, _, name = home.rpartition(".")
     assert issubclass(getattr(importlib.import_module(module), name), nn.Module)
+
+
+def test_the_commands_for_a_network_of_ones_own_work_and_names_of_classes_are_text(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(IMPORTED, "my_nets:make", NETWORKS["lenet"])
+    config = replace(CONFIG, architecture="my_nets:make", labels=("__background__", "<b>bold</b>"))
+    page = model_card(config, RESULT, ENVIRONMENT, load="my runs/model")
+    assert "The network `my_nets:make`, 1,992,166 parameters." in page
+    assert 'nin.load("my runs/model", network="my_nets:make")' in page
+    assert "`nin evaluate DATA --model 'my runs/model' --network my_nets:make`" in page
+    assert r"Its classes: \_\_background\_\_, \<b\>bold\</b\>. It" in page
 
 
 def test_the_cards_of_the_package_are_of_their_models():

@@ -300,12 +300,15 @@ def test_a_network_whose_file_has_changed_is_trained_again(
     module = tmp_path / "changing_nets.py"
     module.write_text(NETS)
     monkeypatch.syspath_prepend(tmp_path)
+    networks = ["changing_nets:normed"]
     for _ in range(2):
-        compare(Plan(["changing_nets:normed"], 1), SETTINGS, tmp_path / "new", QUIET)
-    assert len(jobs) == 1
+        compare(Plan(networks, 3, (1.0, 2.0)), SETTINGS, tmp_path / "new", QUIET)
+    assert len(jobs) == 4
     module.write_text(NETS + "# another\n")
-    compare(Plan(["changing_nets:normed"], 1), SETTINGS, tmp_path / "new", QUIET)
-    assert len(jobs) == 2
+    compare(Plan(networks, 1), SETTINGS, tmp_path / "new", QUIET)
+    assert len(jobs) == 5
+    [row] = rows_of(read_outcomes(tmp_path / "new", networks))
+    assert (row.seeds, row.factor) == (1, 1.0), "of the file as it is now, and of nothing else"
 
 
 def test_what_failed_is_tried_again_and_what_only_cannot_be_measured_keeps_its_training(

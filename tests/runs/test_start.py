@@ -14,7 +14,7 @@ from nin.data.images import LabelledImages, Splits
 from nin.errors import DataError, ModelError, NinError, OptionError, RunError
 from nin.files import read_json, write_json
 from nin.inference.model_folder import read_folder
-from nin.runs.held_out import images_to_evaluate
+from nin.runs.held_out import _is_same, images_to_evaluate
 from nin.runs.result import Result
 from nin.runs.split_record import read_record
 from nin.training.plan_file import read_plan
@@ -86,6 +86,17 @@ def test_a_run_of_photos_is_done_again_from_its_plan_and_judged_on_what_it_held_
         nin.train(plan=run.folder / "plan.json", run=tmp_path / "changed")
     assert not (tmp_path / "changed").exists()
     assert nin.train(moved, plan=run.folder / "plan.json", run=tmp_path / "moved").folder.exists()
+
+
+def test_files_of_hugging_face_are_the_same_by_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.parquet", "b.parquet"):
+        Path(name).touch()
+    assert _is_same("hf:a.parquet", f"hf:{tmp_path}/a.parquet")
+    assert _is_same(f"hf:{tmp_path}/x/../a.parquet", "hf:./a.parquet") == Path("x/..").exists()
+    assert not _is_same("hf:b.parquet", f"hf:{tmp_path}/a.parquet")
+    assert not _is_same("hf:owner/a", "hf:owner/b")
+    assert _is_same("hf:owner/a", "hf:owner/a")
 
 
 def test_images_in_memory_must_be_given_again(tmp_path: Path, splits: Splits):

@@ -30,7 +30,7 @@ FOLDER = Path("runs/comparison")
 
 @naming_who_left()
 def main(options: Compare) -> int:
-    """Compare networks, and print the table and where the page is; return 1 if not one could be trained."""
+    """Compare networks, and print the table and where the page is; return 1 if not one of them could be trained."""
     minutes = MINUTES if options.minutes is None and options.epochs is None else options.minutes
     is_path = options.data not in NAMED and os.path.exists(options.data)  # noqa: PTH110 - it may be no valid path
     source = os.path.abspath(options.data) if is_path else options.data  # noqa: PTH100
@@ -43,17 +43,17 @@ def main(options: Compare) -> int:
         """Show what came of a training, and write the page with it."""
         display.end(outcome)
         if is_main():
-            write_page(folder, settings, in_order(read_outcomes(folder), plan), environment)
+            write_page(folder, settings, in_order(read_outcomes(folder, plan.networks), plan), environment)
 
     with Display(settings) as display:
         compare(plan, settings, folder, Watcher(display.begin, display.advance, keep))
-    outcomes = in_order(read_outcomes(folder), plan)
+    outcomes = in_order(read_outcomes(folder, plan.networks), plan)
     if not is_main():
         return 0
     page = write_page(folder, settings, outcomes, environment)
     _print_rows(rows_of(outcomes))
     print(f"page {page}")
-    return 0 if any(outcome.trained for outcome in outcomes.values()) else 1
+    return 0 if any(outcome.trained for cell, outcome in outcomes.items() if cell.network in plan.networks) else 1
 
 
 def in_order(outcomes: Outcomes, plan: Plan) -> Outcomes:

@@ -23,6 +23,7 @@ from nin.errors import OptionError, PhotoError
 from nin.files import write
 from nin.inference.classifier import Classifier, Prediction
 from nin.inference.load import hash_of, load
+from nin.networks.registry import find_architecture
 from nin.text import printable
 
 TOP = 3  # labels shown per photo
@@ -43,6 +44,8 @@ def main(options: Predict) -> int:
     """Predict every photo that can be read, and print a line about each other one; the exit code is then 2."""
     _check(options)
     classifier = load(options.model, device=options.device)
+    if options.explain is not None and find_architecture(classifier.config.architecture).cells is None:
+        raise OptionError(f"{options.model} has no class maps to explain by; leave --explain out, or take a NiN")
     lines = options.jsonl or options.resume is not None
     found = (_stream if lines else _print_all)(options, classifier)
     if options.explain is not None and found.explained:
@@ -62,6 +65,8 @@ def _check(options: Predict) -> None:
         raise OptionError(f"--explain needs the name of a new file that ends in .png, not {options.explain}")
     if options.json and (options.jsonl or options.resume is not None):
         raise OptionError("--json prints one list, and --jsonl and --resume lines: leave out one")
+    if options.explain is not None and options.resume is not None:
+        raise OptionError("--explain is for photos that are predicted now, and --resume leaves some out: leave out one")
 
 
 def _photos(options: Predict) -> Iterator[Path]:

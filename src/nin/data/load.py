@@ -71,7 +71,7 @@ def load_dataset(
             raise OptionError("validation and test cannot be given for data that is split already; leave them out")
         if isinstance(source, Splits):
             source.check()
-            return source
+            return with_origin(source, cache=None)  # the program may have changed what was read from there
         if fit is not None and source == "fashion-mnist":
             raise OptionError("fit is for photos of your own: Fashion-MNIST has its authors' preparation; leave it out")
         return with_origin(NAMED[source](on_progress=on_progress), source=source)

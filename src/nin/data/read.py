@@ -19,7 +19,7 @@ from nin.data.sources.arrays import from_arrays
 from nin.data.sources.cifar10 import CIFAR10, cifar10
 from nin.data.sources.fashion_mnist import FASHION_MNIST, fashion_mnist
 from nin.data.sources.folder import list_folder
-from nin.data.sources.huggingface import is_dataset, list_dataset, open_dataset
+from nin.data.sources.huggingface import is_dataset, list_dataset, local_path, open_dataset
 from nin.data.sources.idx_folder import is_idx_folder, read_idx_folder
 from nin.data.sources.listing import Listing
 from nin.data.sources.mnist import MNIST, mnist
@@ -67,6 +67,8 @@ def read_source(
         case str() if source.startswith("hf:"):
             name = source.removeprefix("hf:")
             listing = list_dataset(open_dataset(name), name=printable(name))
+            if (path := local_path(name)) is not None:
+                source = f"hf:{path}"
         case str() | os.PathLike():
             folder = Path(os.fsdecode(source))
             if "\0" in str(folder):
@@ -80,8 +82,9 @@ def read_source(
             if (named := _named_files(folder)) is not None:
                 return with_origin(NAMED[named](folder, on_progress=on_progress), source=source)
             if is_idx_folder(folder):
-                parts, order = read_idx_folder(folder)
-                origin = replace(origin, name=folder.resolve().name, place=str(folder), source=source, order=order)
+                parts, order, notes = read_idx_folder(folder)
+                about = {"name": folder.resolve().name, "place": str(folder), "source": source}
+                origin = replace(origin, **about, order=order, notes=notes)
                 return _in_memory(parts, origin, is_split=len(parts) > 1)
             listing = list_folder(folder)
         case _ if is_dataset(source):

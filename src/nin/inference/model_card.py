@@ -1,5 +1,8 @@
 """What should people know before they use a model? The model card: `README.md` in the model's folder."""
 
+import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nin.choices import MODELS
 from nin.inference.model_folder import Config
+from nin.networks.imported import is_import_path
 from nin.networks.registry import find_architecture
 
 
@@ -34,6 +38,7 @@ def model_card(
     """
     loader = PackageLoader("nin.inference", "")
     page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown
+    page.filters["escaped"] = escaped
     return page.get_template("model_card.md.j2").render(
         config=config,
         architecture=find_architecture(config.architecture),
@@ -41,7 +46,15 @@ def model_card(
         environment=environment,
         name=name,
         load=load,
+        literal=json.dumps(load, ensure_ascii=False),
+        quoted=shlex.quote(load),
+        imported=is_import_path(config.architecture),
         notes=notes,
         copies=copies,
         models=MODELS,
     )
+
+
+def escaped(text: str) -> str:
+    """Return text as Markdown that shows it: without backslashes `__a__` would be bold, and `<b>` a tag."""
+    return re.sub(r"([\\`*_\[\]<>&#|~$])", r"\\\1", text)

@@ -10,6 +10,7 @@ from nin.data.images import LabelledImages, Splits
 from nin.data.load import NAMED, load_dataset, read_source
 from nin.data.progress import Progress, no_progress
 from nin.data.read import Given
+from nin.data.sources.huggingface import local_path
 from nin.errors import RunError
 from nin.inference.find_model import find_model
 from nin.inference.model_folder import Config
@@ -72,4 +73,7 @@ def _is_same(source: str, other: str) -> bool:
     """Return whether two sources are the same: the same name, or the same folder, by whatever path or link."""
     if source == other or source in NAMED or other in NAMED:
         return source == other
+    if source.startswith("hf:") and other.startswith("hf:"):
+        here = [local_path(one.removeprefix("hf:")) for one in (source, other)]
+        return here[0] is not None and here[1] is not None and here[0].samefile(here[1])
     return all(map(os.path.exists, (source, other))) and Path(source).samefile(other)

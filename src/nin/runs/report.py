@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Template, UndefinedError
 from markupsafe import Markup
 
-from nin.errors import FileError, RunError
+from nin.errors import FileError, OptionError, RunError
 from nin.files import read_bytes, read_json, read_json_lines, write
 from nin.metrics import classes_to_list
 from nin.networks.registry import find_architecture, network_options, side_by_side
@@ -67,6 +67,8 @@ def render(folder: Path) -> str:
         raise
     except FileError as error:
         raise RunError(f"{error}; is {folder} the folder of a finished run of this version?") from error
+    except OptionError:  # its network is not one of ours
+        raise
     except (TypeError, ValueError, LookupError, ArithmeticError, UndefinedError) as error:
         reason = str(error).partition("\n")[0]
         raise RunError(f"a file of {folder} holds a value that no run writes: {reason}; was it edited?") from error

@@ -68,8 +68,9 @@ async function predict(photo, name, signal) {
   } catch {
     throw new Error("The service does not answer. Is it still running?");
   }
-  const found = await response.json().catch(() => ({ detail: `the service answered with ${response.status}` }));
-  if (!response.ok) throw new Error(found.detail);
+  const found = await response.json().catch(() => null);
+  if (!response.ok) throw new Error(found?.detail ?? `The service answered with ${response.status}.`);
+  if (!found) throw new Error(`${photo.name}: the answer broke off; try again.`);
   return found;
 }
 

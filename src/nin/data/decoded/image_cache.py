@@ -130,8 +130,8 @@ class _Request(NamedTuple):
 
     @property
     def bytes_while_made(self) -> int:
-        """How many bytes the images need while they are made: as decoded, and once more in their order."""
-        return len(self.listing.photos) * self.side**2 * ((self.channels or 3) + (self.channels or 1))
+        """How many bytes the images may need while they are made: as decoded, and once more in their order."""
+        return len(self.listing.photos) * self.side**2 * 2 * (self.channels or 3)
 
 
 def _digests(listing: Listing, preparation: Preparation, side: int, channels: int | None) -> tuple[bytes, str]:
@@ -145,8 +145,7 @@ def _digests(listing: Listing, preparation: Preparation, side: int, channels: in
     of_listing = (names, keys, listing.labels.astype("<i8").tobytes(), list(listing.parts))
     of_images = (_FORMAT, code.digest(), PIL.__version__, preparation, side, channels)
     source = hashlib.sha256(msgspec.msgpack.encode((of_listing, of_images))).digest()
-    place = f"{listing.place}\0{listing.stamp}".encode(errors="surrogatepass")
-    return source, hashlib.sha256(source + place).hexdigest()
+    return source, hashlib.sha256(source + listing.stamp.encode(errors="surrogatepass")).hexdigest()
 
 
 def _find(request: _Request) -> CachedPhotos | None:

@@ -21,7 +21,7 @@ _MOST_BYTES: Final = 2**16  # of pixels as they are stored: what Pillow takes at
 
 def read_plain_png(data: bytes) -> Image.Image | None:
     """Return the image in a PNG's bytes, of mode L or RGB, as `read_photo` does; None where that must be asked."""
-    if not data.startswith(_SIGNATURE):
+    if not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 8 + 25:
         return None
     view, pixels = memoryview(data), None
     at, kind = 8, b""
@@ -39,7 +39,7 @@ def read_plain_png(data: bytes) -> Image.Image | None:
         at = end + 4
     width, height, bits, colours, *rest = _HEADER.unpack_from(data, 16)
     mode = _MODES.get(colours) if bits == 8 and not any(rest) else None
-    if data[12:16] != b"IHDR" or mode is None or not 0 < width * height <= _MOST_PIXELS:
+    if mode is None or not 0 < width * height <= _MOST_PIXELS:
         return None
     try:
         return Image.frombytes(mode, (width, height), pixels or b"", "zip", (mode, 0))

@@ -47,6 +47,12 @@ def _is_streamed(source: object) -> bool:
 # --- Opening ---
 
 
+def local_path(name: str) -> Path | None:
+    """Return the absolute path of a file or folder here; None where there is none, so that the hub is meant."""
+    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111 - for users that there are not, Path raises
+    return path if name and os.path.exists(path) else None  # noqa: PTH110 - and for names too long
+
+
 def open_dataset(name: str) -> Any:
     """Open a data set as a `datasets.Dataset` or `DatasetDict`.
 
@@ -60,9 +66,8 @@ def open_dataset(name: str) -> Any:
 
     """
     shown = f"hf:{printable(name)[:200]}"
-    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111 - for users that there are not, Path raises
-    is_local = bool(name) and os.path.exists(path)  # noqa: PTH110 - and for names too long
-    if not is_local and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+    path = local_path(name)
+    if path is None and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         raise DataError(f"{shown}: there is no such file or folder; give one, or owner/name as on the hub")
     try:
         import datasets.exceptions
@@ -71,13 +76,13 @@ def open_dataset(name: str) -> Any:
         raise DataError(f"{shown}: this needs the package datasets: pip install 'network-in-network[hf]'") from None
     try:
         with _no_bars_but_in_terminals():
-            return _open_local(path, shown) if is_local else load_dataset(name)
+            return load_dataset(name) if path is None else _open_local(path, shown)
     except DataError:
         raise
     except Exception as error:  # its own errors, and those of the several libraries that it uses
         cause = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else None
         reason = printable(" ".join(str(cause or error).split()))[:300] or type(error).__name__
-        failure = "it cannot be read" if is_local else "it is not here, and cannot be fetched from the hub"
+        failure = "it cannot be read" if path is not None else "it is not here, and cannot be fetched from the hub"
         raise DataError(f"{shown}: {failure}: {reason}") from error
 
 

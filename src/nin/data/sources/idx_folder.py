@@ -12,6 +12,7 @@ from nin.choices import Part
 from nin.data.images import LabelledImages
 from nin.data.sources.classes import MAX_CLASSES, read_classes
 from nin.data.sources.idx import read_any_idx, read_idx_labels
+from nin.data.sources.photo_files import some
 from nin.errors import DataError
 from nin.text import printable
 
@@ -39,16 +40,16 @@ def is_idx_folder(folder: Path) -> bool:
         return False
 
 
-def read_idx_folder(folder: Path) -> tuple[dict[Part, LabelledImages], str]:
+def read_idx_folder(folder: Path) -> tuple[dict[Part, LabelledImages], str, tuple[str, ...]]:
     """Read the splits that a folder of IDX files has, each a file of images and one of labels, gzipped or not.
 
     The names are `[SET-]PART-images-idx3-ubyte` and `[SET-]PART-labels-idx1-ubyte`, or similar; PART is train, t10k or
     test, val or validation. Images are unsigned bytes, (images, rows, columns), (images, channels, rows, columns) or
     (images, rows, columns, channels), of 1 or 3 channels; labels count from 0. Line k of classes.txt names the label
-    k - 1; without it, the names are the numbers up to the largest label.
+    k - 1; without it, the names are the numbers. A label that no image has is no class: EMNIST's letters count from 1.
 
     Returns:
-        The splits, and where the order of the classes comes from, in words.
+        The splits, where the order of the classes comes from, in words, and notes.
 
     Raises:
         DataError: what is wrong, with the file and the way out.
@@ -84,7 +85,14 @@ def read_idx_folder(folder: Path) -> tuple[dict[Part, LabelledImages], str]:
     _check_shapes(folder, {part: images.shape[1:] for part, (images, _) in parts.items()})
     names = listed or tuple(str(number) for number in range(largest + 1))
     order = "the labels' numbers" if listed is None else "classes.txt"
-    return {part: LabelledImages(images, labels, names) for part, (images, labels) in parts.items()}, order
+    used = torch.cat([labels.unique() for _, labels in parts.values()]).unique()
+    notes = ()
+    if len(used) < len(names):
+        unused = sorted(set(range(len(names))) - set(used.tolist()))
+        notes = (f"labels that no image has are left out ({len(unused):,}): {some([names[one] for one in unused])}",)
+    names = tuple(names[one] for one in used.tolist())
+    labelled = {part: (images, torch.searchsorted(used, labels)) for part, (images, labels) in parts.items()}
+    return {part: LabelledImages(*one, names) for part, one in labelled.items()}, order, notes
 
 
 # --- Which files belong together ---

@@ -113,14 +113,15 @@ def _list_rows(folder: Path, table: Path, part: Part | None) -> tuple[list[Label
     rows = read_rows(table)
     begin = "" if table.parent == folder else f"{table.parent.relative_to(folder).as_posix()}/"
     keys = [begin + _inside(row, place) for row in rows]
-    parts, notes = _parts(rows, keys, part, place)
     there = {file.key: file for file in walk(table.parent, begin).photos}
+    files = [there.get(key) or _named_file(folder, key) for key in keys]
+    keys = [key if file is None else file.key for key, file in zip(keys, files, strict=True)]
+    parts, notes = _parts(rows, keys, part, place)
     found: dict[str, LabelledPhoto] = {}
     lines: dict[str, int] = {}
     missing: list[str] = []
     twice: list[str] = []
-    for row, key, split in zip(rows, keys, parts, strict=True):
-        file = there.get(key) or _named_file(folder, key)
+    for row, file, split in zip(rows, files, parts, strict=True):
         if file is None:
             missing.append(row.file)
             continue
@@ -163,7 +164,8 @@ def _inside(row: Row, place: str) -> str:
 
 def _named_file(folder: Path, key: str) -> PhotoFile | None:
     """Return a file by its key, which may be in other letters or have the separators of Windows; None if it is none."""
-    for name in dict.fromkeys((key, posixpath.normpath(key.replace("\\", "/")))):
+    slashed = posixpath.normpath(key.replace("\\", "/"))
+    for name in dict.fromkeys((slashed,) if os.sep == "\\" else (key, slashed)):
         path = f"{folder}/{name}"
         try:
             status = os.stat(path)  # noqa: PTH116 - a Path takes longer than the call

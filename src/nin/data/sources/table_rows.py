@@ -13,6 +13,7 @@ from nin.text import printable
 
 _MAX_LINE: Final = 1_000_000  # bytes
 _LABELS: Final = ("class", "category", "target")
+_KNOWN: Final = ("file_name", "label", *_LABELS, "split")
 
 
 class Row(NamedTuple):
@@ -32,7 +33,7 @@ def read_rows(table: Path) -> list[Row]:
 
     Raises:
         DataError: the table cannot be read, is not UTF-8, is empty, lacks a column or has it twice; or a row is
-            broken, too short or too long, or lacks a value.
+            broken, too short or too long, lacks a value, or has one of these columns that the first row has not.
 
     """
     records = _csv_records(table) if table.suffix == ".csv" else _json_records(table)
@@ -41,7 +42,15 @@ def read_rows(table: Path) -> list[Row]:
     if first is None:
         raise DataError(f"{place}: it has no rows; write the name of a photo and its label in each")
     columns = _columns(list(first[1]), place)
-    return [_row(line, record, columns, place) for line, record in (first, *records)]
+    rows: list[Row] = []
+    for line, record in (first, *records):
+        if late := [column for column in record if column not in first[1] and column.casefold() in _KNOWN]:
+            raise DataError(
+                f"{place}, line {line}: it has {some(late)}, which the first row has not; write the same names in each "
+                "row"
+            )
+        rows.append(_row(line, record, columns, place))
+    return rows
 
 
 def _row(line: int, record: Mapping[str, Any], columns: Sequence[str], place: str) -> Row:
@@ -71,10 +80,7 @@ def _text(value: Any, column: str, line: int, place: str) -> str:
 
 def _columns(header: Sequence[str], place: str) -> list[str]:
     """Return the columns of the file and the label, and of the split if there is one; DataError if that is unclear."""
-    found = {
-        wanted: [column for column in header if column.casefold() == wanted]
-        for wanted in ("file_name", "label", *_LABELS, "split")
-    }
+    found = {wanted: [column for column in header if column.casefold() == wanted] for wanted in _KNOWN}
     for wanted, columns in found.items():
         if len(columns) > 1:
             raise DataError(f"{place}: it has {len(columns)} columns {wanted}; keep one of them")

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,7 @@ def _begin(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> No
     remove_temporary_files(folder)
     outcomes = read_outcomes(folder)
     _check_settings(folder, settings, outcomes)
+    outcomes = read_outcomes(folder, plan.networks)
     if any(_is_missing(cell, outcomes) for cell in plan.cells(outcomes)):
         sizes = tuple({image_size(network, settings.size) for network in plan.networks})
         run_job(Job("data", settings.source, sizes=sizes), watcher.progress)
@@ -103,7 +104,7 @@ def _begin(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> No
 
 def _make_cells(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> None:
     """Make every cell of the plan that the folder does not hold yet."""
-    outcomes = read_outcomes(folder)
+    outcomes = read_outcomes(folder, plan.networks)
     tried: set[Cell] = set()
     for cell in plan.cells(outcomes):
         if _is_missing(cell, outcomes):
@@ -114,11 +115,15 @@ def _make_cells(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) 
             watcher.outcome(outcomes[cell])
 
 
-def read_outcomes(folder: Path) -> Outcomes:
-    """Return what came of every cell in the folder of a comparison, in the order in which they were made."""
+def read_outcomes(folder: Path, networks: Sequence[str] = ()) -> Outcomes:
+    """Return what came of every cell in the folder of a comparison, in the order in which they were made.
+
+    Cells of those of the `networks` whose file has changed since are left out: they are of another network.
+    """
+    now = {network: source_hash(network) for network in networks}
     files = [file for file in folder.glob("*.json") if file.name not in (SETTINGS, RESULTS)]
     found = [read_json(file, Outcome) for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
-    return {outcome.cell: outcome for outcome in found}
+    return {one.cell: one for one in found if one.source == now.get(one.cell.network, one.source)}
 
 
 def _check(settings: Settings) -> None:
@@ -152,9 +157,9 @@ def _check_settings(folder: Path, settings: Settings, outcomes: Outcomes) -> Non
 
 
 def _is_missing(cell: Cell, outcomes: Outcomes) -> bool:
-    """Return whether a cell is still to be made: there is none, it failed, or its network's file is another now."""
+    """Return whether a cell is still to be made: there is none, or it failed."""
     outcome = outcomes.get(cell)
-    return outcome is None or outcome.failed is not None or outcome.source != source_hash(cell.network)
+    return outcome is None or outcome.failed is not None
 
 
 def _left(plan: Plan, outcomes: Outcomes, tried: set[Cell]) -> int:
