@@ -60,6 +60,7 @@ def main(
         raise NinError(f"--run must be one of the runs of --spread, not {run}")
     if run is not None and epochs is not None:
         raise NinError("--run stores a run as it is, without --epochs: leave one of them out")
+    check_finished(*spread)
     splits = load_dataset(source)
     assert splits.test is not None, "the named sets have test images"  # noqa: S101
     planned = read_plan(spread[0] / "plan.json")
@@ -75,8 +76,7 @@ def main(
             length = "" if epochs is None else f" --epochs {epochs:g}"
             train(plan, whole, run, f"python tools/ship.py {name} --source {source} --spread {runs}{length}")
 
-    if unfinished := [str(one) for one in (*spread, run) if not is_finished(one)]:
-        raise NinError(f"{unfinished[0]} did not train to its end: resume it, or call again")
+    check_finished(run)
     results: list[dict[str, Any]] = [read_json(one / "result.json") for one in spread]
     config, network = read_folder(run / "model")
     config = replace(config, temperature=mean(one["temperature"] for one in results))
@@ -118,6 +118,13 @@ def main(
     environment["command"] = re.sub(r" --(run|data) \S+", "", environment["command"])
     card = model_card(config, result, environment, name=name, load=name, notes=notes, copies=copies)
     save_folder(WEIGHTS / name, network, config, card, half=True)
+
+
+def check_finished(*runs: Path) -> None:
+    """Raise NinError for a run that did not train to its end."""
+    for run in runs:
+        if not is_finished(run):
+            raise NinError(f"{run} did not train to its end: resume it if it was stopped, else train it again")
 
 
 def is_finished(run: Path) -> bool:

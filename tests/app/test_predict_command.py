@@ -17,6 +17,7 @@ from nin.data.preprocessing import Preprocessing
 from nin.inference.classifier import Classifier
 from nin.inference.load import load
 from nin.inference.model_folder import Config
+from nin.networks.lenet import LeNet
 from nin.networks.nin_2013 import NiN2013
 
 BOOT = next(GARMENTS.glob("*boot*"))
@@ -96,6 +97,17 @@ def test_a_name_that_a_terminal_would_obey_is_escaped(nin: Nin, tmp_path: Path):
     assert answer.returncode == 0, answer.stderr
     assert "x\\x1b[31mred\\nline.png" in answer.stdout
     assert "\x1b" not in answer.stdout
+
+
+def test_what_cannot_be_explained_is_said_before_any_photo_is_predicted(nin: Nin, tmp_path: Path):
+    answer = nin("predict", GARMENTS, "--explain", tmp_path / "why.png", "--resume", tmp_path / "a.jsonl")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "--explain draws photos that are predicted now, and --resume skips some" in answer.stderr
+    config = Config("lenet", Preprocessing(28, (0.3,), (0.4,)), 28, tuple("abcdefghij"))
+    Classifier(LeNet(), config).save(tmp_path / "lenet")
+    answer = nin("predict", GARMENTS, "--model", tmp_path / "lenet", "--explain", tmp_path / "why.png")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert f"{tmp_path / 'lenet'} has no class maps to explain by" in answer.stderr
 
 
 def test_an_explanation_never_takes_the_place_of_a_file(nin: Nin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

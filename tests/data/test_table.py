@@ -292,11 +292,11 @@ GOOD = {"file_name": "1.png", "label": "a"}
         (lines(GOOD, {"label": "b"}), "line 2: it has no file_name"),
         (
             lines(GOOD, {"file_name": "2.png", "label": "b", "split": "test"}),
-            "line 2: it has split, which the first row has not; write the same names in each row",
+            "line 2: it has split, which the first row does not have; write the same names in each row",
         ),
         (
             lines({"file_name": "1.png", "target": "a"}, {"file_name": "2.png", "target": "b", "label": "c"}),
-            "line 2: it has label, which the first row has not",
+            "line 2: it has label, which the first row does not have",
         ),
         (
             lines(GOOD, {"file_name": "2.png", "label": ["a", "b"]}),

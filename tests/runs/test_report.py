@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nin.data.preprocessing import Preprocessing
-from nin.errors import RunError
+from nin.errors import OptionError, RunError
 from nin.files import read_json, read_json_lines, write_json, write_json_lines
 from nin.runs.report import render, write_report
 from nin.training.named_recipes import d2l, quick
@@ -583,6 +583,14 @@ def test_a_missing_key_of_the_recipe_is_named(run: Path) -> None:
     del recipe["warm_up"]
     change(run / "plan.json", recipe=recipe)
     assert f"{run / 'plan.json'} has no 'warm_up'" in refusal(run)
+
+
+def test_a_run_of_ones_own_network_says_how_it_is_named(run: Path) -> None:
+    plan = read_json(run / "plan.json")
+    plan["recipe"]["network"] = "my_nets:make"
+    write_json(run / "plan.json", plan)
+    with pytest.raises(OptionError, match=r"^my_nets:make is not a network of this package.* --network my_nets:make"):
+        render(run)
 
 
 def test_a_run_of_version_0_1_is_one_line_that_says_so(run: Path) -> None:

@@ -1,6 +1,5 @@
 """How is `nin compare` carried out? Trains networks cell after cell, shows which one runs, and keeps the page."""
 
-import os
 import shlex
 import sys
 import time
@@ -13,6 +12,7 @@ from rich.text import Text
 from nin.app.console import live_bar, print_above, print_table
 from nin.app.options import Compare
 from nin.data.load import NAMED
+from nin.data.sources.huggingface import local_path
 from nin.distributed import is_main, join
 from nin.networks.registry import NETWORKS
 from nin.runs.comparing.cell import Cell, Outcome, Outcomes, Progress, Settings
@@ -32,8 +32,9 @@ FOLDER = Path("runs/comparison")
 def main(options: Compare) -> int:
     """Compare networks, and print the table and where the page is; return 1 if not one of them could be trained."""
     minutes = MINUTES if options.minutes is None and options.epochs is None else options.minutes
-    is_path = options.data not in NAMED and os.path.exists(options.data)  # noqa: PTH110 - it may be no valid path
-    source = os.path.abspath(options.data) if is_path else options.data  # noqa: PTH100
+    source, here = options.data, local_path(options.data.removeprefix("hf:"))
+    if source not in NAMED and here is not None:
+        source = f"hf:{here}" if source.startswith("hf:") else str(here)
     settings = Settings(source, minutes, options.epochs, options.size, options.augmentation)
     plan = Plan(options.networks or tuple(NETWORKS), options.seeds, options.learning_rates, options.batch_norm)
     join("cpu")  # the trainings themselves are processes of their own

@@ -66,7 +66,7 @@ def _check(options: Predict) -> None:
     if options.json and (options.jsonl or options.resume is not None):
         raise OptionError("--json prints one list, and --jsonl and --resume lines: leave out one")
     if options.explain is not None and options.resume is not None:
-        raise OptionError("--explain is for photos that are predicted now, and --resume leaves some out: leave out one")
+        raise OptionError("--explain draws photos that are predicted now, and --resume skips some: give one of them")
 
 
 def _photos(options: Predict) -> Iterator[Path]:

@@ -38,7 +38,7 @@ def load_dataset(
             `DIR/<class>/<photo>` or `DIR/<split>/<class>/<photo>`, or with a metadata.csv or metadata.jsonl; a folder
             of IDX files; "hf:owner/name" or "hf:path" of the Hugging Face hub's `datasets`; `(images, labels)` or
             `(images, labels, names)`, see `nin.data.sources.arrays.from_arrays`; a `LabelledImages`; a `Splits`, which
-            is returned as it is; a `datasets.Dataset` or `DatasetDict`.
+            stays as it is, but for what is known of its duplicates; a `datasets.Dataset` or `DatasetDict`.
         size: side in pixels of the squares that photos become. Known data sets and images in memory stay as they are,
             whatever is said here of photos.
         fit: how a photo that is not square becomes so: "pad" (the default), "crop" or "stretch".

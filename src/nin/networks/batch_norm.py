@@ -44,6 +44,15 @@ def has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
+def takes_batch_norm(network: nn.Module) -> bool:
+    """Return whether a network can have its batch-norm variant.
+
+    Not if it has batch norms of its own, or frozen layers, which a norm and its folding would change.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return not has_batch_norm(network) and all(layer.weight.requires_grad for layer in layers)
+
+
 def fold(variant: nn.Module) -> nn.Module:
     """Fold the batch norms away: every pair of convolution and norm becomes one convolution with the same output.
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from nin.errors import FileError, OptionError, RunError
 from nin.files import read_bytes, read_json, read_json_lines, write
 from nin.metrics import classes_to_list
+from nin.networks.imported import is_import_path
 from nin.networks.registry import find_architecture, network_options, side_by_side
 from nin.page import load_template
 from nin.text import duration
@@ -28,6 +29,7 @@ def write_report(folder: Path) -> Path:
 
     Raises:
         RunError: a file of the run is missing or damaged, or lacks a value.
+        OptionError: the run's network is not one of ours, and was not named.
         FileError: the report cannot be written.
 
     """
@@ -38,10 +40,12 @@ def write_report(folder: Path) -> Path:
 
 
 def render(folder: Path) -> str:
-    """Return the page, from the files that the run left in `folder`. Raises RunError as `write_report` does."""
+    """Return the page, from the files that the run left in `folder`. Raises what `write_report` does."""
+    network = ""
     try:
         files = [folder / f"{name}.json" for name in ("plan", "result", "evaluation", "environment")]
         plan, result, evaluation, environment = (Fields(file, read_json(file)) for file in files)
+        network = plan["recipe"]["network"]
         metrics = folder / "metrics.jsonl"
         lines = [Fields(metrics, line) for line in read_json_lines(metrics)]
         figures = {name: read_png(path) for name in FIGURES if (path := _figure(folder, name))}
@@ -49,9 +53,9 @@ def render(folder: Path) -> str:
         return template().render(
             plan=plan,
             recipe=plan["recipe"],
-            network=find_architecture(plan["recipe"]["network"]),
-            options=network_options(plan["recipe"]["network"]),
-            columns=[find_architecture(name) for name in side_by_side(plan["recipe"]["network"])],
+            network=find_architecture(network),
+            options=network_options(network),
+            columns=[find_architecture(name) for name in side_by_side(network)],
             result=result,
             evaluation=evaluation,
             environment=environment,
@@ -67,9 +71,9 @@ def render(folder: Path) -> str:
         raise
     except FileError as error:
         raise RunError(f"{error}; is {folder} the folder of a finished run of this version?") from error
-    except OptionError:  # its network is not one of ours
-        raise
     except (TypeError, ValueError, LookupError, ArithmeticError, UndefinedError) as error:
+        if isinstance(error, OptionError) and is_import_path(network):  # it was not named
+            raise
         reason = str(error).partition("\n")[0]
         raise RunError(f"a file of {folder} holds a value that no run writes: {reason}; was it edited?") from error
 

@@ -27,8 +27,8 @@ def keep_deadline(
 ) -> Revise:
     """Return a function for `Training.fit` that revises the plan so that the run ends in time.
 
-    A process that was stopped for over half a minute (Ctrl-Z, a virtual machine that was frozen) ends so much later;
-    if it is resumed from a state afterwards, that is forgotten.
+    A process that was stopped for over half a minute (Ctrl-Z, a virtual machine that was frozen) ends that much
+    later; a resume from a state afterwards does not know of it.
 
     Args:
         deadline: a time of `clock`.
@@ -62,9 +62,10 @@ def keep_deadline(
             longest = max(plan.steps, most)
         called, called_step, called_seconds = latest
         latest = (now, step, seconds)
-        # Between two calls are steps or a validation. A step before took so long; 0 if it is not known.
+        # Between two calls are steps, and a validation if an interval ended. A step before took so long; 0: not known.
         before = (called_seconds - known[0][2]) / max(1, called_step - known[0][1])
-        expected = before * (step - called_step or pace.validation / pace.step)
+        validated = any(called_step < end <= step for end in accumulate(plan.steps_per_interval))
+        expected = before * (step - called_step + validated * pace.validation / pace.step)
         if now - called > max(LONG_WINDOW, STOPPED * expected) and expected:
             deadline += now - called - expected
             known.clear()  # so that a second such time in a row is believed

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nin.data.images import LabelledImages
-from nin.networks.batch_norm import fold, has_batch_norm, with_batch_norm
+from nin.networks.batch_norm import fold, takes_batch_norm, with_batch_norm
 from nin.networks.forward import channels_last, compute_logits
 from nin.networks.imported import is_import_path
 from nin.networks.initialisation import initialise
@@ -86,12 +86,8 @@ def _some_of_each(train: LabelledImages, count: int) -> LabelledImages:
 
 
 def _gets_batch_norm(network: nn.Module, recipe: Recipe) -> bool:
-    """Return whether the plain network is trained as its batch-norm variant.
-
-    It is not if it has batch norms of its own, or frozen layers, which a norm would change.
-    """
-    frozen = any(not parameter.requires_grad for parameter in network.parameters())
-    return recipe.batch_norm and not frozen and not has_batch_norm(network)
+    """Return whether the plain network is trained as its batch-norm variant."""
+    return recipe.batch_norm and takes_batch_norm(network)
 
 
 def _copy(network: nn.Module, plan: Plan) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,8 @@ def _digests(listing: Listing, preparation: Preparation, side: int, channels: in
     of_listing = (names, keys, listing.labels.astype("<i8").tobytes(), list(listing.parts))
     of_images = (_FORMAT, code.digest(), PIL.__version__, preparation, side, channels)
     source = hashlib.sha256(msgspec.msgpack.encode((of_listing, of_images))).digest()
-    return source, hashlib.sha256(source + listing.stamp.encode(errors="surrogatepass")).hexdigest()
+    place = listing.place if listing.place == "memory" else os.path.realpath(listing.place)
+    return source, hashlib.sha256(source + f"{place}\0{listing.stamp}".encode(errors="surrogatepass")).hexdigest()
 
 
 def _find(request: _Request) -> CachedPhotos | None:

@@ -33,7 +33,7 @@ def read_rows(table: Path) -> list[Row]:
 
     Raises:
         DataError: the table cannot be read, is not UTF-8, is empty, lacks a column or has it twice; or a row is
-            broken, too short or too long, lacks a value, or has one of these columns that the first row has not.
+            broken, too short or too long, lacks a value, or has one of these columns that the first row does not have.
 
     """
     records = _csv_records(table) if table.suffix == ".csv" else _json_records(table)
@@ -43,11 +43,12 @@ def read_rows(table: Path) -> list[Row]:
         raise DataError(f"{place}: it has no rows; write the name of a photo and its label in each")
     columns = _columns(list(first[1]), place)
     rows: list[Row] = []
+    known = ("file_name", "label", "split") if columns[1].casefold() == "label" else _KNOWN
     for line, record in (first, *records):
-        if late := [column for column in record if column not in first[1] and column.casefold() in _KNOWN]:
+        if late := [column for column in record if column not in first[1] and column.casefold() in known]:
             raise DataError(
-                f"{place}, line {line}: it has {some(late)}, which the first row has not; write the same names in each "
-                "row"
+                f"{place}, line {line}: it has {some(late)}, which the first row does not have; write the same names "
+                "in each row"
             )
         rows.append(_row(line, record, columns, place))
     return rows

@@ -118,12 +118,13 @@ def _make_cells(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) 
 def read_outcomes(folder: Path, networks: Sequence[str] = ()) -> Outcomes:
     """Return what came of every cell in the folder of a comparison, in the order in which they were made.
 
-    Cells of those of the `networks` whose file has changed since are left out: they are of another network.
+    Cells of a network whose file has changed since are left out, as cells of another network: the file is as it was in
+    the last of them or, of the `networks`, as it is now.
     """
-    now = {network: source_hash(network) for network in networks}
     files = [file for file in folder.glob("*.json") if file.name not in (SETTINGS, RESULTS)]
     found = [read_json(file, Outcome) for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
-    return {one.cell: one for one in found if one.source == now.get(one.cell.network, one.source)}
+    last = {one.cell.network: one.source for one in found} | {network: source_hash(network) for network in networks}
+    return {one.cell: one for one in found if one.source == last[one.cell.network]}
 
 
 def _check(settings: Settings) -> None:
