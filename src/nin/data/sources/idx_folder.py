@@ -86,13 +86,15 @@ def read_idx_folder(folder: Path) -> tuple[dict[Part, LabelledImages], str, tupl
     names = listed or tuple(str(number) for number in range(largest + 1))
     order = "the labels' numbers" if listed is None else "classes.txt"
     used = torch.cat([labels.unique() for _, labels in parts.values()]).unique()
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(used) < len(names):
         unused = sorted(set(range(len(names))) - set(used.tolist()))
         notes = (f"labels that no image has are left out ({len(unused):,}): {some([names[one] for one in unused])}",)
     names = tuple(names[one] for one in used.tolist())
-    labelled = {part: (images, torch.searchsorted(used, labels)) for part, (images, labels) in parts.items()}
-    return {part: LabelledImages(*one, names) for part, one in labelled.items()}, order, notes
+    found: dict[Part, LabelledImages] = {}
+    for part, (images, labels) in parts.items():
+        found[part] = LabelledImages(images, torch.searchsorted(used, labels), names)
+    return found, order, notes
 
 
 # --- Which files belong together ---
