@@ -457,6 +457,19 @@ def test_a_dead_training_and_a_failed_one_are_troubles_of_the_row():
     assert "<b> & more" in to_csv([alone])
 
 
+def test_the_page_says_whether_all_networks_were_tuned_alike(tmp_path: Path):
+    tuned = outcomes_of(0.9) | outcomes_of(0.8, factor=2.0)
+    other = Cell("lenet", True, 1.0, 0)
+    page = write_page(
+        tmp_path, SETTINGS, tuned | {other: Outcome(other, "LeNet-5", None, trained(0.7))}, machine("nin")
+    )
+    assert "are the best of 1 or 2 on the validation" in page.read_text()
+    assert "Not all networks were tuned alike." in page.read_text()
+    page = write_page(tmp_path, SETTINGS, tuned, machine("nin"))
+    assert "are the best of 2 on the validation" in page.read_text()
+    assert "tuned alike" not in page.read_text()
+
+
 def test_names_are_text_on_the_page(tmp_path: Path):
     cell = Cell("lenet", True, 1.0, 0)
     outcomes = outcomes_of(0.9) | {cell: Outcome(cell, "LeNet-5", None, failed="<b> & more")}

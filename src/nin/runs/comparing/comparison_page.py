@@ -1,6 +1,7 @@
 """What does a comparison look like to a reader? A page with tables and figures, and the same as CSV and JSON."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,14 @@ def write_page(folder: Path, settings: Settings, outcomes: Outcomes, environment
         (cell.network, cell.batch_norm, cell.factor): outcome for cell, outcome in outcomes.items() if cell.seed == 0
     }
     factors = sorted({cell.factor for cell in outcomes if cell.seed == 0})
+    factor_counts = sorted(set(Counter((network, way) for network, way, _ in tried).values()))
     filters = {"number": number, "duration": duration, "megabytes": _megabytes, "accuracy": mean_and_interval}
     page = load_template("runs/comparing", "comparison.html.j2", filters).render(
         settings=settings,
         environment=environment,
         parts=parts,
         factors=factors,
+        factor_counts=factor_counts,
         tried={key: outcome.trained for key, outcome in tried.items()},
         target=TARGET,
         trainings=len(outcomes),
