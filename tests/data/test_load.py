@@ -162,6 +162,15 @@ def test_splits_are_taken_as_they_are(splits: Splits):
         load_dataset(splits, validation=0.2)
 
 
+def test_photos_become_images_as_the_network_sees_those_that_are_not_square():
+    for shape, fit in (((60, 32, 100, 3), "stretch"), ((60, 32, 32, 3), "pad")):
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        splits = load_dataset((images, ["a", "b"] * 30))
+        assert splits.origin.preparation == Preparation("photo", fit)
+        plain = Splits(splits.train, splits.validation, splits.test)
+        assert load_dataset(plain).origin.preparation == Preparation("photo", fit)
+
+
 def test_arrays_sorted_by_class_are_not_split_or_begun_by_class():
     images, _ = arrays()
     splits = load_dataset((images, np.repeat([0, 1, 2], 20)))

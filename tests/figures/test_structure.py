@@ -144,10 +144,39 @@ class Own(nn.Module):
         return self.flat(images) @ self.weight
 
 
+class Listed(nn.Module):
+    """Parameters in a list, and no layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList([torch.ones(64, 10)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.weights[0]
+
+
 def test_the_parameters_are_those_of_the_network_each_counted_once() -> None:
-    words = written(draw(Twice(), Own(), size=8))
+    words = written(draw(Twice(), Own(), Listed(), size=8))
     assert {"4,224 parameters", "98 % of them in dense layers"} <= set(words)
-    assert {"640 parameters", "none of them in a dense layer"} <= set(words)
+    assert words.count("640 parameters") == words.count("none of them in a dense layer") == 2
+    assert "listed" in words, "a network without layers is a box of its own"
+
+
+class Tokens(nn.Module):
+    """A dense layer on each of several vectors, and a pool that is not global."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.pool = nn.Linear(8, 5), nn.AdaptiveAvgPool2d(2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.pool(self.dense(images)).flatten(1)
+
+
+def test_layers_of_others_are_described_as_they_are() -> None:
+    words = written(draw(Tokens(), size=8))
+    assert "dense (5)" in words
+    assert "average pool to 2×2" in words
 
 
 def test_a_missing_relu_is_a_missing_bar() -> None:

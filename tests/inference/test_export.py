@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from nin.data.images import LabelledImages
 from nin.data.preprocessing import Preprocessing
 from nin.errors import ModelError, OptionError
 from nin.inference.classifier import Classifier
-from nin.inference.export import ExportedModel, metadata, to_onnx
+from nin.inference.export import ExportedModel, export, metadata, to_onnx
 from nin.inference.int8 import Figures, Quantised, quantise
 from nin.inference.model_folder import Config
 from nin.inference.parity import compare
@@ -145,6 +146,23 @@ def test_a_file_that_says_something_else_is_an_error():
     with pytest.raises(ModelError, match=r"the exported model differs from the classifier by .* nothing was written"):
         compare(run, ours, images)
     assert compare(lambda batch: {"probabilities": ours.probabilities(batch).numpy()}, ours, images).images == 20
+
+    def unfinished(batch: np.ndarray) -> dict[str, np.ndarray]:
+        found = ours.probabilities(batch).numpy()
+        found[0, found[0].argmax()] = np.nan  # the label is the same
+        return {"probabilities": found}
+
+    with pytest.raises(ModelError, match="differs from the classifier by inf"):
+        compare(unfinished, ours, images)
+
+
+def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path):
+    (tmp_path / "mine.onnx").write_text("mine")
+    images = stripes(20, seed=1).images
+    for name, said in (("mine.onnx", "new file that ends in .onnx, not"), ("a.pt2", "ends in .onnx")):
+        with pytest.raises(OptionError, match=re.escape(said)):
+            export(classifier(), tmp_path / name, images)
+    assert (tmp_path / "mine.onnx").read_text() == "mine"
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):

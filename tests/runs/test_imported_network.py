@@ -10,7 +10,7 @@ from runs.small import RECIPE, blank_figures, tiny_splits, weights
 import nin
 from nin.choices import Format
 from nin.errors import ModelError, OptionError
-from nin.inference.export import export
+from nin.inference.export import SUFFIXES, export
 from nin.networks import imported
 from nin.networks.batch_norm import has_batch_norm
 from nin.networks.imported import import_network
@@ -185,9 +185,9 @@ def test_one_that_cannot_be_traced_is_one_line(tmp_path: Path, file_format: Form
     splits = tiny_splits()
     result = nin.train(splits, network="my_nets:Deciding", epochs=0.5, run=tmp_path / "run")
     with pytest.raises(ModelError, match="the network my_nets:Deciding cannot be exported") as caught:
-        export(result.classifier, tmp_path / "file", splits.test.images, format=file_format)
+        export(result.classifier, tmp_path / f"file{SUFFIXES[file_format]}", splits.test.images, format=file_format)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "file").exists()
+    assert not list(tmp_path.glob("file*"))
 
 
 # --- Changes of a recipe ---

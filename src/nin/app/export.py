@@ -1,26 +1,20 @@
 """How is `nin export` carried out? Writes a model as one file for other software, once it says what the model says."""
 
-import os
-
 from nin.app.console import Progress
 from nin.app.options import Export
 from nin.errors import OptionError
 from nin.files import write
-from nin.inference.export import export, require_onnx, shape_of, to_onnx
+from nin.inference.export import check_file, export, require_onnx, shape_of, to_onnx
 from nin.inference.int8 import in_words, quantise
 from nin.inference.load import load
 from nin.inference.parity import compare, onnx_runner
 from nin.runs.held_out import images_to_calibrate, images_to_evaluate
 from nin.text import printable
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
-
 
 def main(options: Export) -> int:
     """Export a model, and print on how many images the file says the same."""
-    suffix = SUFFIXES[options.format]
-    if os.path.lexists(options.file) or options.file.suffix != suffix:
-        raise OptionError(f"FILE must be a new file that ends in {suffix}, not {options.file}")
+    check_file(options.file, options.format)
     if options.int8 and (options.format != "onnx" or options.any_size):
         raise OptionError("--int8 is for ONNX files of images of a fixed size: leave out --format and --any-size")
     classifier = load(options.model, device="cpu", precision="float32")

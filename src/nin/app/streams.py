@@ -58,4 +58,7 @@ def _read_stdin() -> bytes:
 def _paths(names: list[bytes], end: bytes) -> Iterator[Path]:
     for name in names:
         if shown := name.removesuffix(b"\r") if end == b"\n" else name:  # a list from Windows
-            yield Path(os.fsdecode(shown))
+            try:
+                yield Path(os.fsdecode(shown))
+            except UnicodeDecodeError as error:  # only on Windows: elsewhere names are bytes
+                raise FileError(f"standard input has the name {shown!r}; write the list as UTF-8") from error

@@ -71,17 +71,28 @@ def load_dataset(
             raise OptionError("validation and test cannot be given for data that is split already; leave them out")
         if isinstance(source, Splits):
             source.check()
-            return with_origin(source, cache=None)  # the program may have changed what was read from there
+            # The program may have changed what was read from the cache.
+            return with_origin(source, cache=None, preparation=_as_seen(source.train, source.origin.preparation))
         if fit is not None and source == "fashion-mnist":
             raise OptionError("fit is for photos of your own: Fashion-MNIST has its authors' preparation; leave it out")
         return with_origin(NAMED[source](on_progress=on_progress), source=source)
     preparation = preparation or Preparation("photo", fit or "pad")  # pyright: ignore[reportArgumentType] - checked
     given = read_source(source, size, preparation, channels, seed, on_progress)
     if not isinstance(given, Splits):
+        if fit is None:
+            seen = _as_seen(given.pool, given.origin.preparation)
+            given = given._replace(origin=replace(given.origin, preparation=seen))
         return _divide(given, validation, test)
     if (validation, test, fit) != (None, None, None):
         raise OptionError(f"{given.origin.name} is split and prepared already: leave out validation, test and fit")
     return given
+
+
+def _as_seen(images: LabelledImages, preparation: Preparation) -> Preparation:
+    """Return how photos become images as a network sees these: it stretches those that are not square."""
+    height, width = images.images.shape[2:]
+    stretched = height != width and preparation == Preparation("photo")
+    return Preparation("photo", "stretch") if stretched else preparation
 
 
 def _divide(given: Given, validation: float | None, test: float | None) -> Splits:

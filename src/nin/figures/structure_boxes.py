@@ -47,11 +47,12 @@ def describe(layer: Layer) -> tuple[BoxStyle, str]:
         case "Conv2d":
             return (ONE_BY_ONE if layer.kernel == 1 else CONVOLUTION), f"{kernel} conv ({layer.output_shape[0]}){steps}"
         case "Linear":
-            return DENSE, f"dense ({layer.output_shape[0]})"
+            return DENSE, f"dense ({layer.output_shape[-1]})"
         case "MaxPool2d" | "AvgPool2d":
             return POOL, f"{kernel} {'max' if layer.kind == 'MaxPool2d' else 'average'} pool{steps}"
         case "AdaptiveMaxPool2d" | "AdaptiveAvgPool2d":
-            return POOL, f"global {'max' if layer.kind == 'AdaptiveMaxPool2d' else 'average'} pool"
+            kind, sides = "max" if layer.kind == "AdaptiveMaxPool2d" else "average", layer.output_shape[1:]
+            return POOL, f"global {kind} pool" if set(sides) == {1} else f"{kind} pool to {'×'.join(map(str, sides))}"
         case "ReLU":
             return OTHER, "ReLU"
         case "Dropout2d":

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from nin.choices import Format, check_choice
 from nin.data.progress import Progress, no_progress
-from nin.errors import ModelError
+from nin.errors import ModelError, OptionError
 from nin.extras import require
 from nin.files import write
 from nin.inference.classifier import Classifier
@@ -76,6 +77,16 @@ class ExportedModel(nn.Module):
         return ((logits / self.temperature).softmax(dim=1), logits, *maps)
 
 
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
+
+
+def check_file(path: Path, format: Format) -> None:
+    """Check that a file is new, and named as files of its format are. Raises OptionError."""
+    suffix = SUFFIXES[format]
+    if os.path.lexists(path) or path.suffix != suffix:
+        raise OptionError(f"FILE must be a new file that ends in {suffix}, not {path}")
+
+
 def export(
     classifier: Classifier,
     path: Path,
@@ -103,6 +114,7 @@ def export(
 
     """
     check_choice("format", format, Format)
+    check_file(path, format)
     shape = None if any_size else shape_of(images)
     content = to_onnx(classifier, shape) if format == "onnx" else to_torch(classifier, shape)
     run = (

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def compare(run: Run, classifier: Classifier, images: Tensor, on_progress: Progr
     largest, done = 0.0, 0
     for batch in images.split(images_per_batch(classifier.config.preprocessing.size)):
         expected, found = exact.probabilities(batch), torch.from_numpy(run(batch.numpy(force=True))["probabilities"])
-        difference = (expected - found).abs().max().item()
+        difference = (expected - found).abs().nan_to_num(nan=math.inf).max().item()
         largest, others = max(largest, difference), int((expected.argmax(1) != found.argmax(1)).sum())
         if others or not largest <= TOLERANCE:
             raise ModelError(

@@ -116,7 +116,9 @@ def layers(network: nn.Module, in_channels: int, size: int) -> list[Layer]:
     for module in meta.modules():
         if not list(module.children()):
             module.register_forward_hook(describe, with_kwargs=True)
-    _forward(meta, in_channels, size)
+    output = _forward(meta, in_channels, size)
+    if not found:  # the network computes by itself, with parameters that are in no layer
+        describe(meta, (_image(in_channels, size),), {}, output)
     return found
 
 
@@ -142,7 +144,11 @@ def _on_meta(network: nn.Module) -> nn.Module:
 
 def _forward(meta: nn.Module, in_channels: int, size: int) -> Tensor:
     with torch.no_grad():
-        return meta(torch.zeros(1, in_channels, size, size, dtype=torch.float32, device="meta"))
+        return meta(_image(in_channels, size))
+
+
+def _image(in_channels: int, size: int) -> Tensor:
+    return torch.zeros(1, in_channels, size, size, dtype=torch.float32, device="meta")
 
 
 def _is_block(module: nn.Module) -> bool:

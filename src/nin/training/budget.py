@@ -97,7 +97,7 @@ def choose_size(seconds: float, pace: Pace, plan: Plan, images: int, sizes: Sequ
     enough = max(EPOCHS_TO_ENLARGE, STEPS_TO_ENLARGE * plan.recipe.batch_size / images)
     per_image = {size: _multiply_adds(with_size(plan, size)) for size in {*sizes, plan.recipe.size}}
     for size in sorted(sizes, reverse=True):
-        slower = per_image[size] / per_image[plan.recipe.size]
+        slower = per_image[size] / per_image[plan.recipe.size] if per_image[plan.recipe.size] else 1.0
         if pace.times(slower).epochs_within(seconds, plan.recipe, images) >= enough:
             return size
     return plan.recipe.size
