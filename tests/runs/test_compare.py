@@ -465,6 +465,11 @@ def test_the_page_says_whether_all_networks_were_tuned_alike(tmp_path: Path):
     )
     assert "are the best of 1 or 2 on the validation" in page.read_text()
     assert "Not all networks were tuned alike." in page.read_text()
+    otherwise = {
+        (cell := Cell("lenet", True, factor, 0)): Outcome(cell, "LeNet-5", None, trained(0.7)) for factor in (1.0, 4.0)
+    }
+    page = write_page(tmp_path, SETTINGS, tuned | otherwise, machine("nin"))
+    assert "Not all networks were tuned alike." in page.read_text()
     page = write_page(tmp_path, SETTINGS, tuned, machine("nin"))
     assert "are the best of 2 on the validation" in page.read_text()
     assert "tuned alike" not in page.read_text()

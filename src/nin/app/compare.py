@@ -1,5 +1,6 @@
 """How is `nin compare` carried out? Trains networks cell after cell, shows which one runs, and keeps the page."""
 
+import os
 import shlex
 import sys
 import time
@@ -34,7 +35,8 @@ def main(options: Compare) -> int:
     minutes = MINUTES if options.minutes is None and options.epochs is None else options.minutes
     source, here = options.data, local_path(options.data.removeprefix("hf:"))
     if source not in NAMED and here is not None:
-        source = f"hf:{here}" if source.startswith("hf:") else str(here)
+        path = os.path.abspath(here)  # noqa: PTH100 - Path.resolve would follow links
+        source = f"hf:{path}" if source.startswith("hf:") else path
     settings = Settings(source, minutes, options.epochs, options.size, options.augmentation)
     plan = Plan(options.networks or tuple(NETWORKS), options.seeds, options.learning_rates, options.batch_norm)
     join("cpu")  # the trainings themselves are processes of their own

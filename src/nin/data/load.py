@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from nin.choices import Fit, Part, check_choice
-from nin.data.images import LabelledImages, Splits
+from nin.data.images import LabelledImages, Origin, Splits
 from nin.data.photos.preparation import Preparation
 from nin.data.progress import Progress, no_progress
 from nin.data.read import NAMED, Given, read_source, with_origin
@@ -72,27 +72,27 @@ def load_dataset(
         if isinstance(source, Splits):
             source.check()
             # The program may have changed what was read from the cache.
-            return with_origin(source, cache=None, preparation=_as_seen(source.train, source.origin.preparation))
+            own = source if source.origin != Origin() else with_origin(source, preparation=_as_seen(source.train))
+            return with_origin(own, cache=None)
         if fit is not None and source == "fashion-mnist":
             raise OptionError("fit is for photos of your own: Fashion-MNIST has its authors' preparation; leave it out")
         return with_origin(NAMED[source](on_progress=on_progress), source=source)
+    chosen = preparation is not None or fit is not None
     preparation = preparation or Preparation("photo", fit or "pad")  # pyright: ignore[reportArgumentType] - checked
     given = read_source(source, size, preparation, channels, seed, on_progress)
     if not isinstance(given, Splits):
-        if fit is None:
-            seen = _as_seen(given.pool, given.origin.preparation)
-            given = given._replace(origin=replace(given.origin, preparation=seen))
+        if not chosen:
+            given = given._replace(origin=replace(given.origin, preparation=_as_seen(given.pool)))
         return _divide(given, validation, test)
     if (validation, test, fit) != (None, None, None):
         raise OptionError(f"{given.origin.name} is split and prepared already: leave out validation, test and fit")
     return given
 
 
-def _as_seen(images: LabelledImages, preparation: Preparation) -> Preparation:
+def _as_seen(images: LabelledImages) -> Preparation:
     """Return how photos become images as a network sees these: it stretches those that are not square."""
     height, width = images.images.shape[2:]
-    stretched = height != width and preparation == Preparation("photo")
-    return Preparation("photo", "stretch") if stretched else preparation
+    return Preparation("photo", "pad" if height == width else "stretch")
 
 
 def _divide(given: Given, validation: float | None, test: float | None) -> Splits:

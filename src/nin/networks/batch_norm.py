@@ -50,7 +50,8 @@ def takes_batch_norm(network: nn.Module) -> bool:
     Not if it has batch norms of its own, or frozen layers, which a norm and its folding would change.
     """
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    return not has_batch_norm(network) and all(layer.weight.requires_grad for layer in layers)
+    frozen = any(not parameter.requires_grad for layer in layers for parameter in layer.parameters())
+    return not frozen and not has_batch_norm(network)
 
 
 def fold(variant: nn.Module) -> nn.Module:

@@ -15,7 +15,7 @@ from nin.data.load import load_dataset
 from nin.errors import NinError, OptionError
 from nin.files import read_json_lines
 from nin.inference.load import load
-from nin.networks.batch_norm import takes_batch_norm
+from nin.networks.batch_norm import has_batch_norm
 from nin.networks.imported import import_network, is_import_path
 from nin.networks.registry import build_network, find_architecture
 from nin.runs.comparing.cell import Inference, Job, Point, Progress, Read, Trained
@@ -79,8 +79,8 @@ def _train(job: Job, out: IO[bytes]) -> Trained:
     architecture = find_architecture(job.network)
     if not job.changes["batch_norm"] and is_import_path(job.network):
         channels = load_dataset(job.source, size=architecture.sizes[0]).train.channels
-        if not takes_batch_norm(build_network(job.network, channels, 2, architecture.default_size)):
-            raise OptionError("it has batch norms of its own or frozen layers, so it is trained in one way only")
+        if has_batch_norm(build_network(job.network, channels, 2, architecture.default_size)):
+            raise OptionError("it has batch norms of its own, so it cannot be trained without")
     result = train(
         job.source,
         network=job.network,

@@ -92,8 +92,7 @@ def _begin(plan: Plan, settings: Settings, folder: Path, watcher: Watcher) -> No
 
     """
     remove_temporary_files(folder)
-    outcomes = read_outcomes(folder)
-    _check_settings(folder, settings, outcomes)
+    _check_settings(folder, settings)
     outcomes = read_outcomes(folder, plan.networks)
     if any(_is_missing(cell, outcomes) for cell in plan.cells(outcomes)):
         sizes = tuple({image_size(network, settings.size) for network in plan.networks})
@@ -121,10 +120,14 @@ def read_outcomes(folder: Path, networks: Sequence[str] = ()) -> Outcomes:
     Cells of a network whose file has changed since are left out, as cells of another network: the file is as it was in
     the last of them or, of the `networks`, as it is now.
     """
-    files = [file for file in folder.glob("*.json") if file.name not in (SETTINGS, RESULTS)]
-    found = [read_json(file, Outcome) for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
+    found = _all_outcomes(folder)
     last = {one.cell.network: one.source for one in found} | {network: source_hash(network) for network in networks}
     return {one.cell: one for one in found if one.source == last[one.cell.network]}
+
+
+def _all_outcomes(folder: Path) -> list[Outcome]:
+    files = [file for file in folder.glob("*.json") if file.name not in (SETTINGS, RESULTS)]
+    return [read_json(file, Outcome) for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
 
 
 def _check(settings: Settings) -> None:
@@ -144,9 +147,9 @@ def _foreign(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.name != ".lock" and path.suffix != ".tmp")
 
 
-def _check_settings(folder: Path, settings: Settings, outcomes: Outcomes) -> None:
+def _check_settings(folder: Path, settings: Settings) -> None:
     """Check that a folder with trainings is of a comparison with the same settings. Raises RunError."""
-    if not any(outcome.trained for outcome in outcomes.values()):
+    if not any(outcome.trained for outcome in _all_outcomes(folder)):
         return
     known = read_json(folder / SETTINGS, Settings)
     for field in Settings.__struct_fields__:

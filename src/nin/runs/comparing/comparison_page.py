@@ -1,7 +1,6 @@
 """What does a comparison look like to a reader? A page with tables and figures, and the same as CSV and JSON."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,17 @@ def write_page(folder: Path, settings: Settings, outcomes: Outcomes, environment
         (cell.network, cell.batch_norm, cell.factor): outcome for cell, outcome in outcomes.items() if cell.seed == 0
     }
     factors = sorted({cell.factor for cell in outcomes if cell.seed == 0})
-    factor_counts = sorted(set(Counter((network, way) for network, way, _ in tried).values()))
+    factors_of: dict[tuple[str, bool], set[float]] = {}
+    for network, way, factor in tried:
+        factors_of.setdefault((network, way), set()).add(factor)
     filters = {"number": number, "duration": duration, "megabytes": _megabytes, "accuracy": mean_and_interval}
     page = load_template("runs/comparing", "comparison.html.j2", filters).render(
         settings=settings,
         environment=environment,
         parts=parts,
         factors=factors,
-        factor_counts=factor_counts,
+        factor_counts=sorted({len(own) for own in factors_of.values()}),
+        alike=len({frozenset(own) for own in factors_of.values()}) == 1,
         tried={key: outcome.trained for key, outcome in tried.items()},
         target=TARGET,
         trainings=len(outcomes),
