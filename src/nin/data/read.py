@@ -83,8 +83,9 @@ def read_source(
                 return with_origin(NAMED[named](folder, on_progress=on_progress), source=source)
             if is_idx_folder(folder):
                 parts, order, notes = read_idx_folder(folder)
-                about = {"name": folder.resolve().name, "place": str(folder), "source": source}
-                origin = replace(origin, **about, order=order, notes=notes)
+                origin = replace(
+                    origin, name=folder.resolve().name, place=str(folder), source=source, order=order, notes=notes
+                )
                 return _in_memory(parts, origin, is_split=len(parts) > 1)
             listing = list_folder(folder)
         case _ if is_dataset(source):

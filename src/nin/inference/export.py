@@ -28,6 +28,7 @@ from nin.networks.imported import is_import_path
 from nin.networks.registry import find_architecture
 from nin.text import printable
 
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
 OPSET = 20  # of 2023; ONNX Runtime 1.17 and later read it
 Shape = tuple[int, int]  # height and width
 
@@ -75,9 +76,6 @@ class ExportedModel(nn.Module):
             logits = class_maps.amax(dim=(2, 3)) if self.pool == "max" else class_maps.mean(dim=(2, 3))
             maps = (class_maps,)
         return ((logits / self.temperature).softmax(dim=1), logits, *maps)
-
-
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
 
 
 def check_file(path: Path, format: Format) -> None:

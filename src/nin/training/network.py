@@ -38,9 +38,13 @@ def initial_network(plan: Plan, weights: Mapping[str, Tensor] | None = None) -> 
 
 def final_network(network: nn.Module, plan: Plan, train: LabelledImages) -> nn.Module:
     """Return the network to save, in `eval` mode: a copy with batch norm folded and the last ReLU in its place."""
-    folded = _copy(network, plan)
-    if _gets_batch_norm(_build_without_weights(plan), plan.recipe):
-        folded = fold(folded)
+    trained = _build_without_weights(plan, final_relu=plan.recipe.final_relu)
+    normed = _gets_batch_norm(trained, plan.recipe)
+    trained = with_batch_norm(trained) if normed else trained
+    # Only tensors are taken, as from a file: `deepcopy` fails where `network` keeps an activation of its last step.
+    trained.load_state_dict(network.state_dict(), assign=not is_import_path(plan.recipe.network))
+    trained = trained.to(plan.device)
+    folded = fold(trained) if normed else copy.deepcopy(trained).eval()
     if trained_without_final_relu(plan.recipe):
         images = _some_of_each(train, IMAGES_FOR_SHIFT).images
         lowest = compute_logits(folded, images, plan.preprocessing).min().item()
@@ -88,18 +92,6 @@ def _some_of_each(train: LabelledImages, count: int) -> LabelledImages:
 def _gets_batch_norm(network: nn.Module, recipe: Recipe) -> bool:
     """Return whether the plain network is trained as its batch-norm variant."""
     return recipe.batch_norm and takes_batch_norm(network)
-
-
-def _copy(network: nn.Module, plan: Plan) -> nn.Module:
-    """Return a copy in `eval` mode of the network that the plan trains.
-
-    Only its tensors are taken, as from a file: `deepcopy` fails where it keeps an activation of its last step.
-    """
-    copied = _build_without_weights(plan, final_relu=plan.recipe.final_relu)
-    copied = with_batch_norm(copied) if _gets_batch_norm(copied, plan.recipe) else copied
-    tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    copied.load_state_dict(tensors, assign=not is_import_path(plan.recipe.network))
-    return copied.to(plan.device).eval()
 
 
 def _build_without_weights(plan: Plan, *, final_relu: bool = True) -> nn.Module:

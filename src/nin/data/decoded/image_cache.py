@@ -79,9 +79,8 @@ def cached_photos(
     """Decode the photos of a listing, or find in the cache what they became.
 
     They are found by the listing's place and stamp, without reading any; or by their content, where only those have
-    changed. What
-    is found counts if its table is as it was written, and the file of its images has the right size; the pixels are
-    not compared, since that would take as long as reading them.
+    changed. What is found counts if its table is as it was written, and the file of its images has the right size; the
+    pixels are not compared, since that would take as long as reading them.
 
     Args:
         listing: of which photos.
